@@ -1,0 +1,197 @@
+package bucket
+
+import (
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// A Bucket is one token bucket. It is safe for concurrent use. The zero Bucket
+// denies everything; [New] makes one with a limit. It must not be copied.
+//
+// The methods take the time as an argument. Within a bucket time never runs
+// backwards: a reading earlier than the latest one seen counts as that one.
+// Without this, goroutines that read the clock before they get to the bucket
+// would mint tokens (golang/go#65508).
+type Bucket struct {
+	mu    sync.Mutex
+	lim   rate.Limiter
+	limit Limit
+	last  time.Time // the latest reading seen
+}
+
+// New returns a full bucket, or an error that names the field, the value and
+// the bound if l is not valid.
+func New(l Limit) (*Bucket, error) {
+	l, err := l.Normalize()
+	if err != nil {
+		return nil, err
+	}
+	b := &Bucket{limit: l}
+	b.fill(time.Time{}, float64(l.Burst))
+	return b, nil
+}
+
+// Limit returns the limit of the bucket, normalized.
+func (b *Bucket) Limit() Limit {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.limit
+}
+
+// Take takes n tokens at time t if they are all there, and otherwise none.
+// An n below 1 takes nothing and is allowed.
+func (b *Bucket) Take(t time.Time, n int) Decision {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at := b.clamp(t)
+	if n < 1 || b.lim.AllowN(at, n) {
+		return b.allowed(at).seenFrom(t, at)
+	}
+	return b.denied(at, n).seenFrom(t, at)
+}
+
+// Peek returns what Take would return at time t, and takes nothing: Remaining
+// and ResetAfter are those of the bucket as it is.
+func (b *Bucket) Peek(t time.Time, n int) Decision {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at := b.clamp(t)
+	if n < 1 || n <= b.limit.Burst && b.has(at, float64(n)) {
+		return b.allowed(at).seenFrom(t, at)
+	}
+	return b.denied(at, n).seenFrom(t, at)
+}
+
+// Refund gives n tokens back at time t, up to a full bucket. An n below 1
+// gives nothing.
+func (b *Bucket) Refund(t time.Time, n int) {
+	if n < 1 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	// A negative n in ReserveN is not documented to give tokens back. It does,
+	// in debt too, and a test of this package would tell if it ceased to.
+	b.lim.ReserveN(b.clamp(t), -n)
+}
+
+// clamp returns t, or the latest reading seen if that is later.
+func (b *Bucket) clamp(t time.Time) time.Time {
+	if t.Before(b.last) {
+		return b.last
+	}
+	b.last = t
+	return t
+}
+
+// seenFrom makes a decision taken at the instant at count from t, the reading
+// of a caller whose clock is behind.
+func (d Decision) seenFrom(t, at time.Time) Decision {
+	if behind := at.Sub(t); behind > 0 {
+		d.RetryAfter = later(d.RetryAfter, behind)
+		d.ResetAfter = later(d.ResetAfter, behind)
+	}
+	return d
+}
+
+// later adds to a wait, if there is one and it ever ends.
+func later(wait, behind time.Duration) time.Duration {
+	if wait <= 0 || wait > Never-behind {
+		return wait
+	}
+	return wait + behind
+}
+
+// has tells whether AllowN would find n tokens at time t. As AllowN does, it
+// takes tokens that are less than a nanosecond away as there.
+func (b *Bucket) has(t time.Time, n float64) bool {
+	return b.until(n-b.lim.TokensAt(t)) == 0
+}
+
+// until returns how long it takes to refill so many tokens, rounded down, as
+// rate.Limiter has it.
+func (b *Bucket) until(tokens float64) time.Duration {
+	if tokens <= 0 {
+		return 0
+	}
+	ns := tokens / b.limit.Rate() * float64(time.Second)
+	if !(ns < float64(Never)) { // the zero bucket: its rate is 0
+		return Never
+	}
+	return time.Duration(ns)
+}
+
+// allowed is the decision for a request that the bucket allowed.
+func (b *Bucket) allowed(t time.Time) Decision {
+	if b.limit.Burst == 0 {
+		return Decision{Allowed: true, ResetAfter: Never}
+	}
+	tokens := b.lim.TokensAt(t)
+	return Decision{
+		Allowed:    true,
+		Limit:      b.limit,
+		Remaining:  b.whole(tokens),
+		ResetAfter: b.until(float64(b.limit.Burst) - tokens),
+	}
+}
+
+// denied is the decision for a request that the bucket denied.
+func (b *Bucket) denied(t time.Time, n int) Decision {
+	d := b.allowed(t)
+	d.Allowed = false
+	d.RetryAfter = Never
+	if n <= b.limit.Burst {
+		d.RetryAfter = b.retryAfter(t, float64(n))
+	}
+	return d
+}
+
+// whole returns how many tokens could be taken, given what TokensAt says.
+func (b *Bucket) whole(tokens float64) int {
+	n := int(max(0, tokens))
+	if n < b.limit.Burst && b.until(float64(n+1)-tokens) == 0 {
+		n++
+	}
+	return n
+}
+
+// retryAfter returns the shortest time after t at which there are n tokens.
+//
+// The division gives it up to rounding. Because an answer a nanosecond early
+// would be a lie, it is then held against what the limiter will say: it must
+// have the tokens at the answer and not have them just before.
+func (b *Bucket) retryAfter(t time.Time, n float64) time.Duration {
+	has := func(d time.Duration) bool { return d >= 0 && b.has(t.Add(d), n) }
+	d := b.until(n - b.lim.TokensAt(t))
+	if has(d) && !has(d-1) {
+		return d
+	}
+	// The limiter's tokens never fall as time goes on, so there is one border.
+	// Find it between a time without and a time with the tokens.
+	var without, with time.Duration
+	for step := time.Duration(1); ; step *= 2 {
+		if has(d) {
+			if with = d; !has(d - step) {
+				without = d - step
+				break
+			}
+			d -= step
+		} else {
+			if without = d; has(d + step) {
+				with = d + step
+				break
+			}
+			d += step
+		}
+	}
+	for with-without > 1 {
+		if mid := without + (with-without)/2; has(mid) {
+			with = mid
+		} else {
+			without = mid
+		}
+	}
+	return with
+}

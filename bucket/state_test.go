@@ -1,0 +1,203 @@
+package bucket_test
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"golang.org/x/time/rate"
+	"pgregory.net/rapid"
+
+	"github.com/seed-0c889b51/weir/bucket"
+)
+
+// Invariant 8 for a bucket: whenever it is saved and restored, it decides as
+// one that never stopped.
+func TestRestoredBucketDecidesAsOneThatNeverStopped(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		l := limits().Draw(t, "limit")
+		stopped, _ := bucket.New(l)
+		plain := rate.NewLimiter(rate.Limit(l.Rate()), l.Burst)
+		h, due := history{t, l, epoch}, time.Duration(0)
+		for range 50 {
+			at, n := h.next(due)
+			if rapid.IntRange(0, 3).Draw(t, "restart") == 0 {
+				stopped = mustNewAt(stopped.State(at), l)
+			}
+			n = max(n, 1)
+			got, want := stopped.Take(at, n), plain.AllowN(at, n)
+			if got.Allowed != want {
+				// The tokens add up in another order. Both answers are right
+				// only at the very border of a token.
+				miss := float64(n) - plain.TokensAt(at) - l.Rate()*1e-9
+				if want {
+					miss = float64(n) - stopped.State(at).Tokens - l.Rate()*1e-9
+				}
+				if math.Abs(miss) < 1e-14*float64(l.Burst) {
+					return
+				}
+				t.Fatalf("%v: after restarts Take(%d) = %+v, rate.Limiter %v with %v tokens", l, n, got, want, plain.TokensAt(at))
+			}
+			due = got.RetryAfter
+		}
+	})
+}
+
+func TestRestoreIsExact(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		l := limits().Draw(t, "limit")
+		tokens := rapid.Float64Range(-2*float64(l.Burst), float64(l.Burst)).Draw(t, "tokens")
+		b := mustNewAt(bucket.State{At: epoch, Tokens: tokens}, l)
+		got := b.State(epoch)
+		if got.At != epoch || math.Abs(got.Tokens-tokens) > 2.3e-16*math.Max(1, math.Abs(tokens)) {
+			if tokens < -math.MaxInt32 && got.Tokens == -math.MaxInt32 {
+				return
+			}
+			t.Fatalf("restored %v tokens, got %+v (off by %g)", tokens, got, got.Tokens-tokens)
+		}
+	})
+}
+
+func TestRestoreOfNonsenseIsHarmless(t *testing.T) {
+	t.Parallel()
+	l := bucket.PerMinute(10)
+	for _, tt := range []struct {
+		tokens, want float64
+	}{
+		{math.NaN(), 0}, {math.Inf(1), 10}, {math.Inf(-1), -math.MaxInt32}, {11, 10}, {1e300, 10}, {-1e300, -math.MaxInt32},
+	} {
+		b := mustNewAt(bucket.State{At: epoch, Tokens: tt.tokens}, l)
+		if got := b.State(epoch).Tokens; got != tt.want {
+			t.Errorf("restored %v tokens: %v, want %v", tt.tokens, got, tt.want)
+		}
+	}
+}
+
+// A debt is a bucket's state as one number of nanoseconds: it forgives nothing,
+// and costs less than two of them.
+func TestDebtRoundTrip(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		l := limits().Draw(t, "limit")
+		tokens := rapid.Float64Range(-float64(l.Burst), float64(l.Burst)).Draw(t, "tokens")
+		debt := mustNewAt(bucket.State{At: epoch, Tokens: tokens}, l).Debt(epoch)
+		b, _ := bucket.New(l)
+		b.RestoreDebt(epoch, debt)
+		lost := tokens - b.State(epoch).Tokens
+		fuzz := 1e-15 * float64(l.Burst) // of float64 at this size
+		if lost < -fuzz || lost > l.Rate()*2e-9+fuzz {
+			t.Fatalf("%v: %v tokens came back as %v through a debt of %v", l, tokens, b.State(epoch).Tokens, debt)
+		}
+	})
+}
+
+func TestDebtOfAFullBucketIsNone(t *testing.T) {
+	t.Parallel()
+	b := mustNew(t, bucket.PerMinute(60))
+	if got := b.Debt(epoch); got != 0 {
+		t.Errorf("new: %v", got)
+	}
+	b.Take(epoch, 6)
+	if got := b.Debt(epoch); got != 6*time.Second {
+		t.Errorf("6 of 60 a minute taken: %v, want 6s", got)
+	}
+	if got := b.Debt(epoch.Add(6 * time.Second)); got != 0 {
+		t.Errorf("6s later: %v", got)
+	}
+	b.RestoreDebt(epoch.Add(time.Minute), -time.Hour)
+	if got := b.Take(epoch.Add(time.Minute), 60); !got.Allowed {
+		t.Errorf("a negative debt: %+v, want a full bucket", got)
+	}
+}
+
+func TestSetLimitKeepsTokensUsed(t *testing.T) {
+	t.Parallel()
+	const minute = time.Minute
+	lim := func(quota, burst int) bucket.Limit { return bucket.Limit{Quota: quota, Window: minute, Burst: burst} }
+	for _, tt := range []struct {
+		why      string
+		from, to bucket.Limit
+		used     int
+		want     float64
+	}{
+		{"nothing used: full is full", lim(100, 100), lim(10, 10), 0, 10},
+		{"a higher limit gives its increment at once", lim(100, 100), lim(150, 150), 30, 120},
+		{"a lower limit keeps what is used", lim(100, 100), lim(50, 50), 30, 20},
+		{"what is used beyond the new burst is forgotten", lim(100, 100), lim(50, 50), 80, 0},
+		{"the rate alone", lim(100, 100), lim(10, 100), 30, 70},
+		{"the same", lim(100, 100), lim(100, 100), 30, 70},
+	} {
+		b := mustNew(t, tt.from)
+		b.Take(epoch, tt.used)
+		debt := b.Debt(epoch)
+		if err := b.SetLimit(epoch, tt.to); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.State(epoch).Tokens; math.Abs(got-tt.want) > 1e-9 {
+			t.Errorf("%s: %v tokens, want %v", tt.why, got, tt.want)
+		}
+		if got, want := bucket.Rescale(debt, tt.from, tt.to), b.Debt(epoch); got-want < -5 || got-want > 5 {
+			t.Errorf("%s: Rescale(%v) = %v, want %v as of SetLimit", tt.why, debt, got, want)
+		}
+		if b.Limit() != tt.to {
+			t.Errorf("%s: Limit() = %v", tt.why, b.Limit())
+		}
+	}
+}
+
+func TestSetLimitKeepsReservations(t *testing.T) {
+	t.Parallel()
+	b := mustNew(t, bucket.PerSecond(10))
+	b.Take(epoch, 10)
+	if d, err := b.Reserve(epoch, 5, time.Hour); err != nil || d != 500*time.Millisecond {
+		t.Fatalf("Reserve = %v, %v", d, err)
+	}
+	b.SetLimit(epoch, bucket.PerSecond(4))
+	if got := b.State(epoch).Tokens; got != -5 {
+		t.Errorf("5 reserved beyond what is there: %v tokens, want -5", got)
+	}
+}
+
+func TestSetLimitRejectsAndLosesNothing(t *testing.T) {
+	t.Parallel()
+	b := mustNew(t, bucket.PerMinute(10))
+	b.Take(epoch, 4)
+	before := b.Peek(epoch, 1)
+	for _, l := range []bucket.Limit{{}, bucket.PerSecond(-1), {Quota: 1, Window: time.Second, Burst: -1}} {
+		if err := b.SetLimit(epoch, l); err == nil {
+			t.Errorf("SetLimit(%#v): no error", l)
+		}
+	}
+	if after := b.Peek(epoch, 1); after != before {
+		t.Errorf("after errors: %+v, before %+v", after, before)
+	}
+}
+
+func TestRescaleNeverGrowsBeyondOneRefill(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		from, to := limits().Draw(t, "from"), limits().Draw(t, "to")
+		debt := time.Duration(rapid.Int64Range(-5, max(0, int64(from.Refill())-2)).Draw(t, "debt"))
+		got := bucket.Rescale(debt, from, to)
+		if got < 0 || got > to.Refill()+1 {
+			t.Fatalf("Rescale(%v, %v, %v) = %v, beyond a refill of %v", debt, from, to, got, to.Refill())
+		}
+	})
+}
+
+func TestReuseIsNew(t *testing.T) {
+	t.Parallel()
+	b := mustNew(t, bucket.PerMinute(10))
+	b.Take(epoch.Add(time.Hour), 10)
+	b.Reserve(epoch.Add(time.Hour), 5, time.Hour)
+	l := bucket.PerSecond(3)
+	b.Reuse(l)
+	fresh := mustNew(t, l)
+	for range 5 {
+		if got, want := b.Take(epoch, 1), fresh.Take(epoch, 1); got != want {
+			t.Errorf("reused %+v, new %+v", got, want)
+		}
+	}
+}
