@@ -1,0 +1,272 @@
+package registry
+
+import (
+	"math/bits"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-0c889b51/weir/bucket"
+)
+
+const (
+	setSize    = 8  // slots that a hash may be in
+	stripeSets = 64 // sets under one lock
+)
+
+// A debtTable keeps what evicted and restored keys owe: a fixed number of
+// slots in sets of eight, each under the hash of its key and with the instant
+// at which the key's bucket is full again. That instant is also when the slot
+// is free. When all eight of a set are taken the one that is full soonest gives
+// way. So to displace a large debt takes eight keys of the same set that owe as
+// much, and the hash does not let anyone choose a set.
+//
+// Instants count from Registry.base. A key is either in its shard or in the
+// table; it moves under the lock of its shard, and the stripe's lock is the
+// last that is taken.
+type debtTable struct {
+	stripes []stripe
+
+	walks   uint64        // begun
+	walking atomic.Uint64 // the number of the walk under way, or 0
+	all     atomic.Bool   // it wants all slots, not only those marked
+}
+
+type stripe struct {
+	mu    sync.Mutex
+	limit *bucket.Limit // that the instants were reckoned with
+	slots []slot
+	used  int // slots taken, those that are over among them
+	dirty int // slots to be saved
+
+	kept, recalled, dropped uint64
+	droppedTime             time.Duration
+
+	// A walk goes through the shards first. A slot that moves to a shard that
+	// was walked already, before the walk comes to this stripe, is noted here.
+	moved  []slot
+	walked uint64 // the last walk that came to this stripe
+
+	_ [64]byte
+}
+
+// A slot's when is the instant in units of 4 ns, rounded up, in the upper bits,
+// and two flags. 0 is a free slot.
+type slot struct {
+	hash uint64
+	when int64
+}
+
+const (
+	flagDirty   = 1
+	flagLowered = 2
+	flags       = flagDirty | flagLowered
+)
+
+// A debt is the content of a slot.
+type debt struct {
+	at      time.Duration
+	dirty   bool
+	lowered bool
+}
+
+func (s slot) debt() debt {
+	return debt{at: time.Duration(s.when &^ flags), dirty: s.when&flagDirty != 0, lowered: s.when&flagLowered != 0}
+}
+
+// over tells whether a slot may be used for another: it is free, or its bucket
+// is full and the file does not say otherwise.
+func (s slot) over(now time.Duration) bool {
+	return s.when == 0 || s.when&flagLowered == 0 && s.debt().at <= now
+}
+
+func newSlot(hash uint64, d debt) slot {
+	// At the origin an instant would look like a free slot.
+	when := (max(int64(d.at), 1) + flags) &^ flags
+	if d.dirty {
+		when |= flagDirty
+	}
+	if d.lowered {
+		when |= flagLowered
+	}
+	return slot{hash, when}
+}
+
+func (t *debtTable) init(slots int, limit *bucket.Limit) {
+	sets := (slots + setSize - 1) / setSize
+	n := 1 << bits.Len(uint((sets-1)/stripeSets)) // a power of two, at least sets/stripeSets
+	if n > sets {
+		n = 1
+	}
+	t.stripes = make([]stripe, n)
+	all := make([]slot, sets*setSize)
+	for i := range t.stripes {
+		mine := sets / n
+		if i < sets%n {
+			mine++
+		}
+		mine *= setSize
+		t.stripes[i].slots, all = all[:mine:mine], all[mine:]
+		t.stripes[i].limit = limit
+	}
+}
+
+// lock returns the stripe of a hash, locked and under the given limit, and the
+// set of the hash.
+func (t *debtTable) lock(hash uint64, now time.Duration, limit *bucket.Limit) (*stripe, []slot) {
+	s := &t.stripes[hash&uint64(len(t.stripes)-1)]
+	s.mu.Lock()
+	s.rescale(now, limit)
+	set, _ := bits.Mul64(hash, uint64(len(s.slots)/setSize))
+	return s, s.slots[set*setSize:][:setSize]
+}
+
+// rescale converts the debts of a stripe when the limit has changed. Tokens
+// used stay used. A nil limit leaves them as they are.
+func (s *stripe) rescale(now time.Duration, limit *bucket.Limit) {
+	if limit == nil || s.limit == limit {
+		return
+	}
+	from := *s.limit
+	s.limit = limit
+	convert := func(sl *slot) {
+		if sl.when != 0 {
+			d := sl.debt()
+			d.at = now + bucket.Rescale(d.at-now, from, *limit)
+			*sl = newSlot(sl.hash, d)
+		}
+	}
+	for i := range s.slots {
+		convert(&s.slots[i])
+	}
+	for i := range s.moved {
+		convert(&s.moved[i])
+	}
+}
+
+// put keeps the debt of a key that is evicted.
+func (t *debtTable) put(hash uint64, d debt, now time.Duration, limit *bucket.Limit) {
+	s, set := t.lock(hash, now, limit)
+	defer s.mu.Unlock()
+	for i := range set {
+		if sl := &set[i]; sl.hash == hash && sl.when != 0 {
+			// The key was in its shard, so this is another with the same hash.
+			// They share a bucket; the larger debt stands for both.
+			d.at = max(d.at, sl.debt().at)
+			s.set(sl, newSlot(hash, d))
+			return
+		}
+	}
+	if s.insert(set, newSlot(hash, d), now) {
+		s.kept++
+	}
+}
+
+// restore makes a debt of the file that of its hash, whatever it was before.
+func (t *debtTable) restore(hash uint64, at, now time.Duration, limit *bucket.Limit) {
+	s, set := t.lock(hash, now, limit)
+	defer s.mu.Unlock()
+	for i := range set {
+		if sl := &set[i]; sl.hash == hash {
+			s.set(sl, slot{})
+		}
+	}
+	if at > now {
+		s.insert(set, newSlot(hash, debt{at: at}), now)
+	}
+}
+
+// insert finds room for a slot in its set and tells whether it did. Where there
+// is none, the smallest debt gives way, the new one or another, and is counted.
+func (s *stripe) insert(set []slot, to slot, now time.Duration) bool {
+	into := &set[0]
+	for i := range set {
+		if set[i].over(now) {
+			into = &set[i]
+			break
+		}
+		if set[i].when < into.when {
+			into = &set[i]
+		}
+	}
+	if !into.over(now) && into.when > to.when {
+		s.drop(to.debt(), now)
+		return false
+	}
+	s.drop(into.debt(), now)
+	s.set(into, to)
+	return true
+}
+
+// drop counts a debt that is forgotten.
+func (s *stripe) drop(d debt, now time.Duration) {
+	if d.at > now {
+		s.dropped++
+		s.droppedTime += d.at - now
+	}
+}
+
+// set writes a slot and keeps the counts.
+func (s *stripe) set(sl *slot, to slot) {
+	if sl.when != 0 {
+		s.used--
+		s.dirty -= int(sl.when & flagDirty)
+	}
+	if to.when != 0 {
+		s.used++
+		s.dirty += int(to.when & flagDirty)
+	}
+	*sl = to
+}
+
+// recall takes a debt out of the table.
+func (t *debtTable) recall(hash uint64, now time.Duration, limit *bucket.Limit) (debt, bool) {
+	s, set := t.lock(hash, now, limit)
+	defer s.mu.Unlock()
+	for i := range set {
+		if sl := &set[i]; sl.hash == hash && sl.when != 0 {
+			d := sl.debt()
+			if walk := t.walking.Load(); walk != 0 && walk != s.walked && (d.dirty || t.all.Load()) {
+				s.moved = append(s.moved, *sl)
+			}
+			s.set(sl, slot{})
+			if d.at > now {
+				s.recalled++
+			}
+			return d, true
+		}
+	}
+	return debt{}, false
+}
+
+// peek returns the instant at which the bucket of a hash is full again.
+func (t *debtTable) peek(hash uint64, now time.Duration, limit *bucket.Limit) time.Duration {
+	s, set := t.lock(hash, now, limit)
+	defer s.mu.Unlock()
+	for _, sl := range set {
+		if sl.hash == hash && sl.when != 0 {
+			return max(now, sl.debt().at)
+		}
+	}
+	return now
+}
+
+// beginWalk starts to note what moves. There is one walk at a time.
+func (t *debtTable) beginWalk(all bool) (walk uint64) {
+	t.walks++
+	t.all.Store(all)
+	t.walking.Store(t.walks)
+	return t.walks
+}
+
+// endWalk forgets what was noted for stripes that the walk never came to.
+func (t *debtTable) endWalk(walk uint64) {
+	t.walking.Store(0)
+	for i := range t.stripes {
+		if s := &t.stripes[i]; s.walked != walk {
+			s.mu.Lock()
+			s.moved = nil
+			s.mu.Unlock()
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package registry_test
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/seed-0c889b51/weir/bucket"
+	"github.com/seed-0c889b51/weir/registry"
+)
+
+func ExampleNew() {
+	r, err := registry.New(registry.Config[netip.Addr]{Limit: bucket.PerMinute(2)})
+	if err != nil {
+		panic(err)
+	}
+	alice, bob := netip.MustParseAddr("203.0.113.7"), netip.MustParseAddr("203.0.113.8")
+	fmt.Println(r.Allow(alice), r.Allow(alice), r.Allow(alice), r.Allow(bob))
+	// Output: true true false true
+}
+
+func ExampleRegistry_Take() {
+	r, _ := registry.New(registry.Config[string]{Limit: bucket.PerDay(1000)})
+	d := r.Take("alice", 300)
+	fmt.Println(d.Allowed, d.Remaining)
+	d = r.Take("alice", 701)
+	fmt.Println(d.Allowed, d.Remaining, d.RetryAfter.Round(time.Second))
+	// Output:
+	// true 700
+	// false 700 1m26s
+}
+
+func ExampleRegistry_Wait() {
+	r, _ := registry.New(registry.Config[string]{Limit: bucket.PerSecond(1)})
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	fmt.Println(r.Wait(ctx, "alice", 1) == nil, r.Wait(ctx, "alice", 1) == nil)
+	// Output: true false
+}
+
+func ExampleRegistry_SetLimit() {
+	r, _ := registry.New(registry.Config[string]{Limit: bucket.PerDay(1000)})
+	r.Take("alice", 300)
+	if err := r.SetLimit(bucket.PerDay(2000)); err != nil {
+		panic(err)
+	}
+	fmt.Println(r.Peek("alice", 1).Remaining)
+	// Output: 1700
+}
+
+func ExampleGroup_Decide() {
+	ip, _ := registry.New(registry.Config[string]{Limit: bucket.PerMinute(100)})
+	user, _ := registry.New(registry.Config[string]{Limit: bucket.PerDay(2)})
+	both, err := registry.NewGroup(ip, user)
+	if err != nil {
+		panic(err)
+	}
+	into := make([]bucket.Decision, 2)
+	for range 3 {
+		fmt.Println(both.Decide(into, 1, "203.0.113.7", "alice"), into[0].Remaining, into[1].Remaining)
+	}
+	// Output:
+	// true 99 1
+	// true 98 0
+	// false 98 0
+}
+
+func ExampleRegistry_Changed() {
+	hash := func(key string) uint64 { return uint64(len(key)) } // a keyed hash in earnest
+	r, _ := registry.New(registry.Config[string]{Limit: bucket.PerHour(60), Hash: hash})
+	r.Take("alice", 30)
+	for hash, debt := range r.Changed(time.Now(), 0) {
+		fmt.Println(hash, debt.Round(time.Minute))
+	}
+	// Output: 5 30m0s
+}

@@ -1,0 +1,210 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"time"
+
+	"github.com/seed-0c889b51/weir/bucket"
+	"github.com/seed-0c889b51/weir/internal/reserve"
+)
+
+// A Group asks several registries about one request, each with a key of its
+// own: a request is charged by all of them or by none, and a denial costs
+// nothing. It is safe for concurrent use. Use [NewGroup].
+//
+// A decision has two phases. On the way down the shards are locked, in the
+// order of the registries, so that there is no deadlock, and each bucket is
+// asked; on the way back, all or none are charged. Nobody ever sees a charge
+// that is then taken back.
+//
+// The methods panic if they are not given one key for each registry.
+type Group[K comparable] struct {
+	members []*Registry[K]
+}
+
+// NewGroup returns a group of registries, to be asked in that order. It is an
+// error to have none, or the same twice.
+func NewGroup[K comparable](members ...*Registry[K]) (*Group[K], error) {
+	if len(members) == 0 {
+		return nil, fmt.Errorf("registry: group of 0 registries: want 1 or more")
+	}
+	seen := make(map[*Registry[K]]bool, len(members))
+	for i, r := range members {
+		if r == nil || seen[r] {
+			return nil, fmt.Errorf("registry: group: registry %d is nil or there twice: want different ones", i)
+		}
+		seen[r] = true
+	}
+	return &Group[K]{members: append([]*Registry[K](nil), members...)}, nil
+}
+
+// Decide takes n tokens from the bucket of each key if all of them are there,
+// and otherwise none, and tells which. The decision of each registry is stored
+// in into, which must have room for one each: after a denial those that would
+// have allowed the request are allowed in there, and uncharged.
+func (g *Group[K]) Decide(into []bucket.Decision, n int, keys ...K) bool {
+	g.check(keys)
+	into = into[:len(keys)]
+	if len(keys) == 1 {
+		into[0] = g.members[0].Take(keys[0], n)
+		return into[0].Allowed
+	}
+	c := call[K]{into: into, n: n, keys: keys}
+	ok, found := g.decide(0, true, &c)
+	if !found {
+		c.places = g.placings(keys)
+		ok, _ = g.decide(0, true, &c)
+	}
+	return ok
+}
+
+// A call is one request to a group on its way.
+type call[K comparable] struct {
+	into   []bucket.Decision
+	n      int
+	keys   []K
+	places []placing // nil at first: most keys are in memory
+	// since is the one reading of the clock, made under the first lock that is
+	// taken, as the time since the first member's base: a time.Time has a
+	// pointer in it, which would make the caller's keys escape to the heap.
+	since time.Duration
+}
+
+// decide asks the i-th member and those behind it, and, if all before it and
+// all behind it allow the request, charges them on the way back. It gives up,
+// with nothing changed, if a key is not in memory and c does not say how to
+// bring it there.
+func (g *Group[K]) decide(i int, ok bool, c *call[K]) (allowed, found bool) {
+	r := g.members[i]
+	s, e, now := g.lock(i, c)
+	defer s.mu.Unlock()
+	if e == nil {
+		return false, false
+	}
+	d := e.bucket.Peek(now, c.n)
+	c.into[i] = r.asked(d)
+	ok = ok && c.into[i].Allowed
+	if i+1 < len(g.members) {
+		if ok, found = g.decide(i+1, ok, c); !found {
+			return false, false
+		}
+	}
+	switch {
+	case !d.Allowed:
+		s.denied++
+	case ok:
+		c.into[i] = r.take(s, e, c.n, now)
+	}
+	return ok, true
+}
+
+// lock locks the shard of the i-th key and returns it with the key's entry, or
+// nil if the key is not in memory and there is no placing for it.
+func (g *Group[K]) lock(i int, c *call[K]) (*shard[K], *entry, time.Time) {
+	r, base := g.members[i], g.members[0].base
+	s := r.shard(maphash.Comparable(r.seed, c.keys[i]))
+	s.mu.Lock()
+	if i == 0 {
+		c.since = time.Since(base)
+	}
+	now := base.Add(c.since)
+	if c.places == nil {
+		return s, s.find(c.keys[i], r.limit.Load()), now
+	}
+	return s, r.place(s, c.keys[i], c.places[i], now), now
+}
+
+// placings returns what is needed to bring the keys into memory.
+func (g *Group[K]) placings(keys []K) []placing {
+	places := make([]placing, len(keys))
+	for i, r := range g.members {
+		places[i] = r.placing(keys[i], maphash.Comparable(r.seed, keys[i]))
+	}
+	return places
+}
+
+// Peek stores in into what each registry would decide, and tells whether
+// Decide would allow the request. It takes nothing, and neither brings a key
+// into memory nor keeps it there. Each registry is asked for itself.
+func (g *Group[K]) Peek(into []bucket.Decision, n int, keys ...K) bool {
+	g.check(keys)
+	ok := true
+	for i, r := range g.members {
+		into[i] = r.Peek(keys[i], n)
+		ok = ok && into[i].Allowed
+	}
+	return ok
+}
+
+// Refund gives n tokens back to the bucket of each key; see [Registry.Refund].
+func (g *Group[K]) Refund(n int, keys ...K) {
+	g.check(keys)
+	for i, r := range g.members {
+		r.Refund(keys[i], n)
+	}
+}
+
+// Wait takes n tokens from the bucket of each key as soon as they are there in
+// all of them and returns nil then; see [bucket.Bucket.Wait]. All are reserved
+// at once, or none. A dry run keeps nobody waiting.
+func (g *Group[K]) Wait(ctx context.Context, n int, keys ...K) error {
+	g.check(keys)
+	acts := make([]time.Time, len(keys))
+	return reserve.Wait(ctx, func(atMost time.Duration) (time.Duration, error) {
+		c := call[K]{n: n, keys: keys, places: g.placings(keys)}
+		return g.reserve(0, 0, atMost, acts, &c)
+	}, func() {
+		for i, r := range g.members {
+			if act := acts[i]; !act.IsZero() {
+				r.with(keys[i], func(e *entry, now time.Time) { e.bucket.Unreserve(now, n, act) })
+			}
+		}
+	})
+}
+
+// reserve does for Wait what decide does for Decide: it finds on the way down
+// the longest wait of all and returns it, and reserves on the way back if that
+// is within atMost.
+func (g *Group[K]) reserve(i int, longest, atMost time.Duration, acts []time.Time, c *call[K]) (time.Duration, error) {
+	r := g.members[i]
+	s, e, now := g.lock(i, c)
+	defer s.mu.Unlock()
+	d := e.bucket.Peek(now, c.n)
+	if !r.dryRun {
+		if d.RetryAfter == bucket.Never {
+			s.denied++
+			return 0, fmt.Errorf("%w: %d of %d", bucket.ErrBurst, c.n, d.Limit.Burst)
+		}
+		longest = max(longest, d.RetryAfter)
+	}
+	if i+1 < len(g.members) {
+		var err error
+		if longest, err = g.reserve(i+1, longest, atMost, acts, c); err != nil {
+			return 0, err
+		}
+	}
+	if longest > atMost || r.dryRun && d.Exceeded() {
+		if d.Exceeded() {
+			s.denied++
+		}
+		return longest, nil
+	}
+	own, err := e.bucket.Reserve(now, c.n, reserve.Forever)
+	if err != nil {
+		return 0, err
+	}
+	acts[i] = now.Add(own)
+	s.allowed++
+	s.touch(e)
+	return longest, nil
+}
+
+// check panics if there is not one key for each member: which key belongs to
+// which limit would be a guess.
+func (g *Group[K]) check(keys []K) {
+	if len(keys) != len(g.members) {
+		panic(fmt.Sprintf("registry: %d keys for a group of %d registries", len(keys), len(g.members)))
+	}
+}

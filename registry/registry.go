@@ -1,0 +1,295 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"math/bits"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-0c889b51/weir/bucket"
+)
+
+const (
+	defaultSize = 1 << 16
+	maxSize     = 1 << 26
+	maxDebts    = 1 << 28
+	maxShards   = 32
+	minShard    = 64 // keys; smaller registries have fewer shards
+)
+
+// A Config says what a [Registry] is to be.
+type Config[K comparable] struct {
+	// Limit is the limit of every key.
+	Limit bucket.Limit
+	// LimitFor, if not nil, gives a key a limit of its own, such as that of
+	// its plan; the zero Limit means Config.Limit. It is called when a key
+	// comes that is not in memory and after SetLimit, outside of all locks,
+	// from many goroutines. An answer that is not a valid limit counts as the
+	// zero Limit and in Stats.TiersRejected.
+	LimitFor func(key K) bucket.Limit
+	// DryRun makes the registry count and never deny: see
+	// [bucket.Decision.DryRun].
+	DryRun bool
+	// Size is how many keys are kept in memory, from 1 to 2²⁶; 0 means 65,536.
+	Size int
+	// Debts is how many debts of evicted keys are kept, 16 bytes each, from 8
+	// to 2²⁸, rounded up to whole sets of 8; 0 means four times Size.
+	Debts int
+	// Hash names a key in snapshots and in the debt table. It must give equal
+	// keys equal hashes in every run that shares a snapshot, and be one that
+	// clients can not predict. nil means a hash that is new in every run, for
+	// registries that are not saved.
+	Hash func(key K) uint64
+}
+
+// A Registry keeps a token bucket for each key. It is safe for concurrent
+// use. Use [New].
+type Registry[K comparable] struct {
+	limitFor func(K) bucket.Limit
+	dryRun   bool
+	hashFor  func(K) uint64
+
+	limit  atomic.Pointer[bucket.Limit] // a new pointer for each change
+	seed   maphash.Seed
+	base   time.Time // the origin of the debt table's instants
+	shards []shard[K]
+	debts  debtTable
+
+	walk          sync.Mutex // one at a time
+	tiersRejected atomic.Uint64
+}
+
+// New returns an empty registry, or an error that names the field, the value
+// and the bound if cfg is not valid.
+func New[K comparable](cfg Config[K]) (*Registry[K], error) {
+	limit, err := cfg.Limit.Normalize()
+	if err != nil {
+		return nil, fmt.Errorf("registry: limit: %w", err)
+	}
+	if cfg.Size == 0 {
+		cfg.Size = defaultSize
+	}
+	if cfg.Size < 1 || cfg.Size > maxSize {
+		return nil, fmt.Errorf("registry: size %d is out of range: want 1 to %d keys, or 0 for %d", cfg.Size, maxSize, defaultSize)
+	}
+	if cfg.Debts == 0 {
+		cfg.Debts = max(4*cfg.Size, setSize)
+	}
+	if cfg.Debts < setSize || cfg.Debts > maxDebts {
+		return nil, fmt.Errorf("registry: debts %d is out of range: want %d to %d slots, or 0 for four times the size", cfg.Debts, setSize, maxDebts)
+	}
+	r := &Registry[K]{
+		limitFor: cfg.LimitFor,
+		dryRun:   cfg.DryRun,
+		hashFor:  cfg.Hash,
+		seed:     maphash.MakeSeed(),
+		base:     time.Now(),
+	}
+	r.limit.Store(&limit)
+	r.shards = make([]shard[K], shardCount(cfg.Size))
+	for i := range r.shards {
+		// The sizes of the shards add up to Size exactly.
+		size := cfg.Size / len(r.shards)
+		if i < cfg.Size%len(r.shards) {
+			size++
+		}
+		if err := r.shards[i].init(size, cfg.Hash != nil); err != nil {
+			return nil, fmt.Errorf("registry: %w", err)
+		}
+	}
+	r.debts.init(cfg.Debts, &limit)
+	return r, nil
+}
+
+// shardCount returns a power of two.
+func shardCount(size int) int {
+	n := max(size/minShard, 1)
+	return min(1<<(bits.Len(uint(n))-1), maxShards)
+}
+
+// Limit returns the limit of keys that have none of their own, normalized.
+func (r *Registry[K]) Limit() bucket.Limit { return *r.limit.Load() }
+
+// SetLimit changes the limit and has LimitFor asked anew for every key. Tokens
+// used stay used, up to the new burst; each key changes over when it is next
+// looked at. On an error nothing changes.
+//
+// Debts of evicted keys are converted too, but where there is a LimitFor: to
+// which limit such a debt belongs is only known once its key comes again, and
+// until then it keeps its length.
+func (r *Registry[K]) SetLimit(l bucket.Limit) error {
+	l, err := l.Normalize()
+	if err != nil {
+		return fmt.Errorf("registry: limit: %w", err)
+	}
+	r.limit.Store(&l)
+	return nil
+}
+
+// Allow takes one token from key's bucket and tells whether it was there.
+func (r *Registry[K]) Allow(key K) bool { return r.Take(key, 1).Allowed }
+
+// Take takes n tokens from key's bucket if they are all there, and otherwise
+// none. An n below 1 takes nothing and is allowed.
+func (r *Registry[K]) Take(key K, n int) bucket.Decision {
+	h := maphash.Comparable(r.seed, key)
+	s := r.shard(h)
+	s.mu.Lock()
+	e := s.find(key, r.limit.Load())
+	if e == nil {
+		s.mu.Unlock()
+		return r.takeMissed(s, key, h, n)
+	}
+	d := r.take(s, e, n, r.now())
+	s.mu.Unlock()
+	return d
+}
+
+// takeMissed is Take for a key that is not in memory.
+func (r *Registry[K]) takeMissed(s *shard[K], key K, h uint64, n int) bucket.Decision {
+	p := r.placing(key, h)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := r.now()
+	return r.take(s, r.place(s, key, p, now), n, now)
+}
+
+// take takes from an entry and counts. The shard is locked.
+func (r *Registry[K]) take(s *shard[K], e *entry, n int, now time.Time) bucket.Decision {
+	d := e.bucket.Take(now, n)
+	if d.Allowed {
+		s.allowed++
+		if n > 0 {
+			s.touch(e)
+		}
+	} else {
+		s.denied++
+	}
+	return r.asked(d)
+}
+
+// Peek returns what Take would return, and takes nothing. It neither brings a
+// key into memory nor keeps it there.
+func (r *Registry[K]) Peek(key K, n int) bucket.Decision {
+	h := maphash.Comparable(r.seed, key)
+	s := r.shard(h)
+	s.mu.Lock()
+	if e, ok := s.lru.Peek(key); ok && e.base == r.limit.Load() {
+		d := r.asked(e.bucket.Peek(r.now(), n))
+		s.mu.Unlock()
+		return d
+	}
+	s.mu.Unlock()
+	return r.peekMissed(s, key, h, n)
+}
+
+// peekMissed is Peek for a key that is not in memory.
+func (r *Registry[K]) peekMissed(s *shard[K], key K, h uint64, n int) bucket.Decision {
+	p := r.placing(key, h)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := r.now()
+	if e, ok := s.lru.Peek(key); ok {
+		e.use(p, now)
+		return r.asked(e.bucket.Peek(now, n))
+	}
+	var b bucket.Bucket
+	b.Reuse(p.limit)
+	b.RestoreDebt(now, r.debts.peek(p.hash, r.since(now), r.rescaling())-r.since(now))
+	return r.asked(b.Peek(now, n))
+}
+
+// Refund gives n tokens back to key's bucket, up to a full one. An n below 1
+// gives nothing.
+func (r *Registry[K]) Refund(key K, n int) {
+	if n < 1 {
+		return
+	}
+	r.with(key, func(e *entry, now time.Time) { e.bucket.Refund(now, n) })
+}
+
+// Reset makes key's bucket full.
+func (r *Registry[K]) Reset(key K) {
+	r.with(key, func(e *entry, now time.Time) { e.bucket.RestoreDebt(now, 0) })
+}
+
+// Wait takes n tokens from key's bucket as soon as they are there and returns
+// nil then; see [bucket.Bucket.Wait]. In a dry run nobody waits.
+func (r *Registry[K]) Wait(ctx context.Context, key K, n int) error {
+	return (&Group[K]{members: []*Registry[K]{r}}).Wait(ctx, n, key)
+}
+
+// with lets f give key's bucket tokens, unless the bucket is full anyhow.
+func (r *Registry[K]) with(key K, f func(e *entry, now time.Time)) {
+	h := maphash.Comparable(r.seed, key)
+	s := r.shard(h)
+	p := r.placing(key, h)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := r.now()
+	if !s.lru.Contains(key) && r.debts.peek(p.hash, r.since(now), r.rescaling()) <= r.since(now) {
+		return
+	}
+	e := r.place(s, key, p, now)
+	f(e, now)
+	e.lowered = true
+	s.touch(e)
+}
+
+// shard returns the shard of a key with that hash.
+func (r *Registry[K]) shard(h uint64) *shard[K] {
+	return &r.shards[h&uint64(len(r.shards)-1)]
+}
+
+// now reads the clock: once for each decision, under the lock of the shard. It
+// costs half of time.Now, since only the monotonic clock is read.
+func (r *Registry[K]) now() time.Time { return r.base.Add(time.Since(r.base)) }
+
+// since returns t as the debt table counts it.
+func (r *Registry[K]) since(t time.Time) time.Duration { return t.Sub(r.base) }
+
+// asked makes a decision of a bucket one of the registry.
+func (r *Registry[K]) asked(d bucket.Decision) bucket.Decision {
+	if r.dryRun {
+		d.DryRun, d.Allowed = true, true
+	}
+	return d
+}
+
+// rescaling returns the limit that debts are to be converted to.
+func (r *Registry[K]) rescaling() *bucket.Limit {
+	if r.limitFor != nil {
+		return nil
+	}
+	return r.limit.Load()
+}
+
+// A placing is what must be known to bring a key into memory. It is found
+// outside of all locks, since the caller's functions are asked for it.
+type placing struct {
+	hash  uint64
+	base  *bucket.Limit // the registry's limit that limit was found under
+	limit bucket.Limit
+}
+
+// placing returns it for a key with that hash.
+func (r *Registry[K]) placing(key K, h uint64) placing {
+	base := r.limit.Load()
+	p := placing{hash: h, base: base, limit: *base}
+	if r.hashFor != nil {
+		p.hash = r.hashFor(key)
+	}
+	if r.limitFor != nil {
+		if l := r.limitFor(key); l != (bucket.Limit{}) {
+			if l, err := l.Normalize(); err == nil {
+				p.limit = l
+			} else {
+				r.tiersRejected.Add(1)
+			}
+		}
+	}
+	return p
+}
