@@ -1,0 +1,151 @@
+package persist
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// openPaths are the files that this process has open. The lock of the file
+// does not keep a process from itself on every system.
+var openPaths = struct {
+	sync.Mutex
+	in map[string]bool
+}{in: map[string]bool{}}
+
+// claimPath marks a path as open, unless it is, and returns how to unmark it.
+func claimPath(path string) (release func(), ok bool) {
+	openPaths.Lock()
+	defer openPaths.Unlock()
+	if openPaths.in[path] {
+		return nil, false
+	}
+	openPaths.in[path] = true
+	return func() {
+		openPaths.Lock()
+		defer openPaths.Unlock()
+		delete(openPaths.in, path)
+	}, true
+}
+
+// prepareDir makes the directories above path and returns path in full, without
+// links in the directories.
+func prepareDir(path string) (string, error) {
+	if path == "" {
+		return "", errors.New("path of the state file is empty")
+	}
+	full, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Dir(full)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("directory for %s: %w", path, err)
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return "", fmt.Errorf("directory for %s: %w", path, err)
+	}
+	return filepath.Join(dir, filepath.Base(full)), nil
+}
+
+// openPrivate opens an existing file that must be regular, of this user's and
+// closed to everybody else, and returns its size.
+func openPrivate(path string, flags int) (*os.File, int64, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := checkPrivate(path, info); err != nil {
+		return nil, 0, err
+	}
+	file, err := os.OpenFile(path, flags|openNoFollow, 0)
+	if errors.Is(err, fs.ErrPermission) || isReadOnly(err) {
+		return nil, 0, fmt.Errorf("%w: the user that runs this must be able to write it", err)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	// What was looked at may not be what was opened.
+	if info, err = file.Stat(); err == nil {
+		err = checkPrivate(path, info)
+	}
+	if err != nil {
+		_ = file.Close()
+		return nil, 0, err
+	}
+	return file, info.Size(), nil
+}
+
+// checkPrivate checks that a file is regular, ours and closed to others.
+func checkPrivate(path string, info fs.FileInfo) error {
+	switch mode := info.Mode(); {
+	case mode.IsDir():
+		return fmt.Errorf("%s is a directory: name a file in it", path)
+	case mode&fs.ModeSymlink != 0:
+		return fmt.Errorf("%s is a symbolic link: name the file itself", path)
+	case !mode.IsRegular():
+		return fmt.Errorf("%s is not a regular file (%v): name another", path, mode.Type())
+	case hasModes && mode.Perm()&0o077 != 0:
+		return fmt.Errorf("%s has mode %04o, so others may open it: run chmod 600 %s", path, mode.Perm(), path)
+	}
+	if owner, ok := foreignOwner(info); ok {
+		return fmt.Errorf("%s belongs to user %d, and this runs as user %d: run as its owner, or name another file", path, owner, os.Geteuid())
+	}
+	return nil
+}
+
+// install gives a finished file its name for good, unless there is one with
+// that name already: then the error is fs.ErrExist.
+func install(temp, path string) error {
+	file, err := os.OpenFile(temp, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	if err := moveNew(temp, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// moveNew renames a file to a name that must be free. A plain rename would
+// overwrite what another process has just put there.
+func moveNew(from, to string) error {
+	err := os.Link(from, to)
+	if err == nil {
+		return os.Remove(from)
+	}
+	if errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	// A file system without links.
+	if _, err := os.Lstat(to); err == nil {
+		return &fs.PathError{Op: "rename to", Path: to, Err: fs.ErrExist}
+	}
+	return os.Rename(from, to)
+}
+
+// moveAside renames a file to a name that says why and when, and returns it.
+func moveAside(path, kind string, now time.Time) (string, error) {
+	base := path + "." + kind + "-" + now.UTC().Format("20060102T150405Z")
+	for n := 1; ; n++ {
+		to := base
+		if n > 1 {
+			to = fmt.Sprintf("%s-%d", base, n)
+		}
+		err := moveNew(path, to)
+		if errors.Is(err, fs.ErrExist) && n < 10_000 {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		return to, syncDir(filepath.Dir(path))
+	}
+}

@@ -1,0 +1,350 @@
+package persist
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/seed-0c889b51/weir/persist/internal/boltfile"
+)
+
+// open is Open with the clocks to read.
+func open(path string, cfg Config, clocks func() reading) (*File, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	path, err = prepareDir(path)
+	if err != nil {
+		return nil, fmt.Errorf("persist: %w", err)
+	}
+	unlock, ok := claimPath(path)
+	if !ok {
+		return nil, fmt.Errorf("persist: %s: %w by this process: close it first, or give each user a file of its own", path, ErrLocked)
+	}
+	f := &File{path: path, cfg: cfg, clocks: clocks, unlock: unlock}
+	if err := f.open(); err != nil {
+		unlock()
+		return nil, fmt.Errorf("persist: %w", err)
+	}
+	return f, nil
+}
+
+// attempts is how often Open starts again because another process has made,
+// written or moved the file between two of its steps.
+const attempts = 5
+
+func (f *File) open() error {
+	var found opened
+	for try := 1; ; try++ {
+		var err error
+		if found, err = f.openFile(); err == nil {
+			break
+		}
+		var bad *unusable
+		switch {
+		case errors.As(err, &bad) && f.restored.MovedTo == "":
+			if err := f.giveUp(bad); err != nil {
+				return err
+			}
+		case errors.Is(err, fs.ErrNotExist) && try < attempts:
+			if err := create(f.path); err != nil && !errors.Is(err, fs.ErrExist) {
+				return fmt.Errorf("making %s: %w", f.path, err)
+			}
+		case errors.Is(err, errChanged) && try < attempts:
+		default:
+			return err
+		}
+	}
+	f.db, f.index, f.state, f.row, f.secret = found.db, found.index, found.state, found.row, found.secret
+	f.segment = f.index.lastSegment()
+	f.restored.FellBack = found.torn
+	f.restored.Skipped = found.skipped
+	f.begin(found.secretID == nil)
+	return nil
+}
+
+// begin places the start of this run on the timeline and says so in the file.
+func (f *File) begin(fresh bool) {
+	now := f.now()
+	f.line = timeline{start: now.mono, synced: now.synced}
+	f.restored.Clock = clockUnknown
+	if !fresh {
+		credit, how := f.state.credit(now)
+		f.line.t0, f.line.last = advance(f.state.t, credit), f.state.stamp
+		f.restored.Away, f.restored.Clock = credit, how
+		f.restored.Clean, f.restored.Interval = f.state.clean, f.state.interval
+	} else {
+		f.restored.New = f.restored.MovedTo == ""
+	}
+	if f.restored.FellBack {
+		f.cfg.Logger.Warn("one of the two roots of the state file is damaged: "+
+			"the last save was cut off or is lost", "path", f.path)
+	}
+	// From now on the last run's end is not that of what the file holds. That
+	// this can be written is good to know early, but a full disk is no reason
+	// to forget what has been read.
+	if _, err := f.commit(change{}); err != nil {
+		f.due = true
+		f.cfg.Logger.Warn("state file cannot be written", "path", f.path, "error", err)
+	}
+}
+
+// unusable means that a file has to be moved aside.
+type unusable struct {
+	kind string // of the name that it gets
+	err  error
+}
+
+func (u *unusable) Error() string { return u.err.Error() }
+func (u *unusable) Unwrap() error { return u.err }
+
+// errChanged means that another process has been at the file meanwhile.
+var errChanged = errors.New("state file keeps changing: another process writes to it")
+
+// giveUp moves an unusable file aside.
+func (f *File) giveUp(bad *unusable) error {
+	to, err := moveAside(f.path, bad.kind, f.now().mono)
+	if err != nil {
+		return fmt.Errorf("%s cannot be used (%w) nor moved out of the way: %w", f.path, bad.err, err)
+	}
+	f.restored.Damage, f.restored.MovedTo = bad.err.Error(), to
+	f.cfg.Logger.Error("state file cannot be used: limits start afresh", "path", f.path, "moved to", to, "error", bad.err)
+	return nil
+}
+
+// revive starts a new file in place of one that has broken while open.
+func (f *File) revive() error {
+	if _, err := os.Lstat(f.path); err == nil {
+		to, err := moveAside(f.path, "corrupt", f.now().mono)
+		if err != nil {
+			return fmt.Errorf("it is damaged and cannot be moved out of the way: %w", err)
+		}
+		f.cfg.Logger.Error("damaged state file was moved aside", "path", f.path, "moved to", to)
+	}
+	if err := create(f.path); err != nil {
+		return err
+	}
+	found, err := f.openFile()
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(found.secret, f.secret) {
+		_ = guard(found.db.Close)
+		return fmt.Errorf("%s.key has changed: put back the one before", f.path)
+	}
+	f.db, f.index, f.pending, f.row = found.db, found.index, nil, nil
+	return nil
+}
+
+// opened is an open database and what it holds.
+type opened struct {
+	contents
+	db     *bolt.DB
+	row    []byte
+	secret []byte
+	torn   bool
+}
+
+// openFile opens, checks and reads the file at f.path. The error is
+// fs.ErrNotExist if there is none, *unusable if it is no good.
+func (f *File) openFile() (o opened, err error) {
+	meta, root, err := f.readFile()
+	if err != nil {
+		return opened{}, err
+	}
+	if o.contents, err = parse(root); err != nil {
+		if errors.Is(err, ErrForeign) || errors.Is(err, ErrNewer) {
+			return opened{}, f.notOurs(err)
+		}
+		return opened{}, &unusable{"corrupt", err}
+	}
+	o.torn = meta.Torn
+	if o.secretID != nil {
+		o.row = o.state.row()
+	}
+	// Locked against other readers, too, and unchanged since: now the secret.
+	var file *os.File
+	o.db, file, err = f.openBolt(false, func(file *os.File, size int64) error {
+		again, err := boltfile.ReadMeta(file, size)
+		if err != nil || again != meta {
+			return errChanged
+		}
+		return nil
+	})
+	if err != nil {
+		return opened{}, err
+	}
+	o.db.AllocSize = 1 << 20
+	if err = f.stillThere(file); err == nil {
+		o.secret, err = f.matchSecret(o.secretID)
+	}
+	if err != nil {
+		_ = guard(o.db.Close)
+		return opened{}, err
+	}
+	return o, nil
+}
+
+// readFile reads and checks the tree of the file under a lock that keeps
+// writers out.
+func (f *File) readFile() (boltfile.Meta, []boltfile.Item, error) {
+	var meta boltfile.Meta
+	db, file, err := f.openBolt(true, func(file *os.File, size int64) error {
+		// bbolt must not see a file that ends before its pages do. This is
+		// safe to tell without a lock: a file only grows, before its meta pages.
+		_, err := boltfile.ReadMeta(file, size)
+		return err
+	})
+	if err != nil {
+		return meta, nil, err
+	}
+	defer func() { _ = guard(db.Close) }()
+	var root []boltfile.Item
+	err = guard(func() error {
+		info, err := file.Stat()
+		if err != nil {
+			return err
+		}
+		if meta, err = boltfile.ReadMeta(file, info.Size()); err != nil {
+			return err
+		}
+		root, err = boltfile.Read(file, meta)
+		return err
+	})
+	if err != nil {
+		return meta, nil, &unusable{"corrupt", err}
+	}
+	return meta, root, nil
+}
+
+// openBolt opens the database. check is called with the file before bbolt
+// reads it.
+func (f *File) openBolt(readOnly bool, check func(*os.File, int64) error) (db *bolt.DB, file *os.File, err error) {
+	var failed error
+	options := &bolt.Options{
+		Timeout:      f.cfg.LockTimeout,
+		FreelistType: bolt.FreelistMapType,
+		MaxSize:      int(f.cfg.MaxSize),
+		NoStatistics: true,
+		ReadOnly:     readOnly,
+		OpenFile: func(path string, flags int, _ os.FileMode) (*os.File, error) {
+			var size int64
+			if file, size, failed = openPrivate(path, flags&^os.O_CREATE); failed != nil {
+				return nil, failed
+			}
+			if failed = check(file, size); failed != nil {
+				_ = file.Close()
+				switch {
+				case errors.Is(failed, boltfile.ErrForeign):
+					failed = f.notOurs(fmt.Errorf("%w: it is %w", ErrForeign, failed))
+				case !errors.Is(failed, errChanged):
+					failed = &unusable{"corrupt", failed}
+				}
+				return nil, failed
+			}
+			return file, nil
+		},
+	}
+	if !readOnly {
+		options.InitialMmapSize = initialMmapSize(f.cfg.MaxSize)
+	}
+	err = guard(func() (err error) {
+		db, err = bolt.Open(f.path, 0o600, options)
+		return err
+	})
+	var flt *fault
+	switch {
+	case err == nil:
+		return db, file, nil
+	case failed != nil:
+		err = failed
+	case errors.Is(err, berrors.ErrTimeout):
+		err = fmt.Errorf("%s: %w by another process: stop it, or give each a file of its own (waited %v)", f.path, ErrLocked, f.cfg.LockTimeout)
+	case errors.As(err, &flt):
+		_ = file.Close() // lets go of the lock
+		err = &unusable{"corrupt", err}
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
+		err = &unusable{"corrupt", err}
+	default:
+		err = fmt.Errorf("opening %s: %w", f.path, err)
+	}
+	return nil, nil, err
+}
+
+// notOurs adds the cure to the error about a file that stays as it is.
+func (f *File) notOurs(err error) error {
+	if errors.Is(err, ErrNewer) {
+		return fmt.Errorf("%s: %w: update, or name another file; it has not been touched", f.path, err)
+	}
+	return fmt.Errorf("%s: %w: name another file; it has not been touched", f.path, err)
+}
+
+// stillThere checks that the file which has been locked is the one at its path.
+func (f *File) stillThere(file *os.File) error {
+	at, err := os.Lstat(f.path)
+	if err != nil {
+		return err
+	}
+	if info, err := file.Stat(); err != nil || !os.SameFile(at, info) {
+		return errChanged
+	}
+	return nil
+}
+
+// create makes an empty state file: whole under another name first, since a
+// crash in the midst would leave one that bbolt cannot open.
+func create(path string) error {
+	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp-*")
+	if err != nil {
+		return err
+	}
+	name := temp.Name()
+	defer os.Remove(name)
+	if err := temp.Close(); err != nil {
+		return err
+	}
+	err = guard(func() error {
+		db, err := bolt.Open(name, 0o600, &bolt.Options{Timeout: time.Second, FreelistType: bolt.FreelistMapType, NoStatistics: true})
+		if err != nil {
+			return err
+		}
+		err = db.Update(func(tx *bolt.Tx) error {
+			meta, err := tx.CreateBucket(bucketMeta)
+			if err != nil {
+				return err
+			}
+			if err := meta.Put(keyFormat, formatRow()); err != nil {
+				return err
+			}
+			if _, err := tx.CreateBucket(bucketPolicy); err != nil {
+				return err
+			}
+			_, err = tx.CreateBucket(bucketSeg)
+			return err
+		})
+		return errors.Join(err, db.Close())
+	})
+	if err != nil {
+		return err
+	}
+	return install(name, path)
+}
+
+// initialMmapSize returns how much to map at first, so that bbolt need not
+// map anew while it grows. Where the file would grow with the map, or
+// addresses are scarce, that is left to bbolt.
+func initialMmapSize(most int64) int {
+	if mapGrowsFile || math.MaxInt == math.MaxInt32 {
+		return 0
+	}
+	return int(min(64<<20, most))
+}

@@ -1,0 +1,191 @@
+package persist
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"time"
+
+	"github.com/seed-0c889b51/weir/bucket"
+)
+
+// The rows beside the chunks. All numbers are little-endian, and each row ends
+// in the CRC-32C of the key that it is under and of all before it.
+const (
+	formatMagic   = "WEIR"
+	formatVersion = 1 // what we write, and the newest that we read
+)
+
+// Names of buckets and keys in the file.
+var (
+	bucketMeta   = []byte("meta")
+	bucketPolicy = []byte("policy")
+	bucketSeg    = []byte("seg")
+	keyFormat    = []byte("format")
+	keySecretID  = []byte("secret")
+	keyState     = []byte("state")
+)
+
+// seal appends the checksum of a row to it.
+func seal(key, row []byte) []byte {
+	return binary.LittleEndian.AppendUint32(row, crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, row))
+}
+
+// unseal checks the checksum of a row and takes it off.
+func unseal(key, row []byte) ([]byte, error) {
+	if len(row) < crcSize {
+		return nil, fmt.Errorf("row %q of %d bytes: want at least %d", key, len(row), crcSize)
+	}
+	body := row[:len(row)-crcSize]
+	if string(seal(key, body[:len(body):len(body)])) != string(row) {
+		return nil, fmt.Errorf("row %q has a wrong checksum", key)
+	}
+	return body, nil
+}
+
+// formatRow says whose file it is: magic, version of the writer, oldest version
+// that can read it, both u16. What follows in later versions is ignored.
+func formatRow() []byte {
+	row := []byte(formatMagic)
+	row = binary.LittleEndian.AppendUint16(row, formatVersion)
+	row = binary.LittleEndian.AppendUint16(row, formatVersion)
+	return seal(keyFormat, row)
+}
+
+func checkFormat(row []byte) error {
+	body, err := unseal(keyFormat, row)
+	if err != nil {
+		return err
+	}
+	if len(body) < 8 || string(body[:4]) != formatMagic {
+		return fmt.Errorf("row %q is not ours", keyFormat)
+	}
+	if oldest := binary.LittleEndian.Uint16(body[6:]); oldest > formatVersion {
+		return fmt.Errorf("%w: it needs a reader of format %d, this one knows %d", ErrNewer, oldest, formatVersion)
+	}
+	return nil
+}
+
+// A state is what every transaction writes: when it was, and what is live.
+type state struct {
+	stamp
+	commit   uint64 // number of the transaction
+	interval time.Duration
+	clean    bool // the run ended with its last snapshot
+	chunks   uint64
+	digest   uint64 // sum over all live chunks
+}
+
+const stateSize = 8 + 8 + 8 + 16 + 1 + 8 + 8 + 8 + 8 + 1 + 8 + 8
+
+func (s state) row() []byte {
+	b := make([]byte, 0, stateSize+crcSize)
+	b = binary.LittleEndian.AppendUint64(b, uint64(s.t))
+	b = binary.LittleEndian.AppendUint64(b, uint64(s.wall))
+	b = binary.LittleEndian.AppendUint64(b, uint64(s.boot))
+	b = append(b, s.bootID[:]...)
+	b = append(b, bit(s.anchored))
+	b = binary.LittleEndian.AppendUint64(b, uint64(s.anchorT))
+	b = binary.LittleEndian.AppendUint64(b, uint64(s.anchorWall))
+	b = binary.LittleEndian.AppendUint64(b, s.commit)
+	b = binary.LittleEndian.AppendUint64(b, uint64(s.interval))
+	b = append(b, bit(s.clean))
+	b = binary.LittleEndian.AppendUint64(b, s.chunks)
+	b = binary.LittleEndian.AppendUint64(b, s.digest)
+	return seal(keyState, b)
+}
+
+func parseState(row []byte) (state, error) {
+	b, err := unseal(keyState, row)
+	if err != nil {
+		return state{}, err
+	}
+	if len(b) < stateSize { // a later version may add to it
+		return state{}, fmt.Errorf("row %q of %d bytes: want at least %d", keyState, len(row), stateSize+crcSize)
+	}
+	u64 := func() uint64 {
+		v := binary.LittleEndian.Uint64(b)
+		b = b[8:]
+		return v
+	}
+	var s state
+	s.t, s.wall, s.boot = int64(u64()), int64(u64()), int64(u64())
+	b = b[copy(s.bootID[:], b):]
+	s.anchored, b = b[0] != 0, b[1:]
+	s.anchorT, s.anchorWall = int64(u64()), int64(u64())
+	s.commit, s.interval = u64(), time.Duration(u64())
+	s.clean, b = b[0] != 0, b[1:]
+	s.chunks, s.digest = u64(), u64()
+	if s.t < 0 || s.t > 2*maxTimeline || s.anchored && (s.anchorT < 0 || s.anchorT > s.t) {
+		return state{}, fmt.Errorf("row %q has times %d and %d out of range", keyState, s.t, s.anchorT)
+	}
+	return s, nil
+}
+
+func bit(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// A policy is a name with the limit that it had for a while. When a limit
+// changes, the name goes on under a new number.
+type policy struct {
+	name  string
+	limit bucket.Limit // normalized
+	since int64        // on the timeline: the first snapshot with this limit
+}
+
+const maxName = 1024 // bytes in the name of a policy
+
+func policyKey(id uint32) []byte { return binary.BigEndian.AppendUint32(nil, id) }
+
+func (p policy) row(id uint32) []byte {
+	b := binary.LittleEndian.AppendUint64(nil, uint64(p.limit.Quota))
+	b = binary.LittleEndian.AppendUint64(b, uint64(p.limit.Window))
+	b = binary.LittleEndian.AppendUint64(b, uint64(p.limit.Burst))
+	b = binary.LittleEndian.AppendUint64(b, uint64(p.since))
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(p.name)))
+	return seal(policyKey(id), append(b, p.name...))
+}
+
+func parsePolicy(key, row []byte) (uint32, policy, error) {
+	b, err := unseal(key, row)
+	if err != nil {
+		return 0, policy{}, err
+	}
+	if len(key) != 4 || len(b) < 34 || len(b) < 34+int(binary.LittleEndian.Uint16(b[32:])) {
+		return 0, policy{}, fmt.Errorf("policy %x of %d bytes is cut off", key, len(row))
+	}
+	p := policy{
+		name:  string(b[34 : 34+int(binary.LittleEndian.Uint16(b[32:]))]),
+		since: int64(binary.LittleEndian.Uint64(b[24:])),
+	}
+	quota, burst := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[16:])
+	if quota>>31 != 0 || burst>>31 != 0 || p.since < 0 || p.since > 2*maxTimeline {
+		return 0, policy{}, fmt.Errorf("policy %x: quota %d, burst %d or time %d is out of range", key, quota, burst, p.since)
+	}
+	p.limit, err = bucket.Limit{
+		Quota: int(quota), Window: time.Duration(binary.LittleEndian.Uint64(b[8:])), Burst: int(burst),
+	}.Normalize()
+	if err != nil {
+		return 0, policy{}, fmt.Errorf("policy %x: %w", key, err)
+	}
+	return binary.BigEndian.Uint32(key), p, nil
+}
+
+// checkSection checks the name and the limit of a section.
+func checkSection(s Section) (bucket.Limit, error) {
+	if s.Policy == "" || len(s.Policy) > maxName {
+		return bucket.Limit{}, fmt.Errorf("name of a policy of %d bytes: want 1 to %d", len(s.Policy), maxName)
+	}
+	l, err := s.Limit.Normalize()
+	if err != nil {
+		return bucket.Limit{}, fmt.Errorf("policy %q: %w", s.Policy, err)
+	}
+	if s.Records == nil {
+		return bucket.Limit{}, fmt.Errorf("policy %q: Records is nil: want a sequence, be it empty", s.Policy)
+	}
+	return l, nil
+}
