@@ -1,0 +1,163 @@
+package weir
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-0c889b51/weir/bucket"
+	"github.com/seed-0c889b51/weir/persist"
+)
+
+// maxBackOff is the longest pause between two tries to write the file.
+const maxBackOff = 5 * time.Minute
+
+// A writer takes the snapshots of a limiter, one at a time.
+type writer struct {
+	limiter  *Limiter
+	interval time.Duration
+	log      *slog.Logger
+
+	full atomic.Bool // the next snapshot has to be a full one
+
+	mu     sync.Mutex // held while a snapshot is taken
+	file   *persist.File
+	closed bool
+
+	counts sync.Mutex // for stats
+	stats  Stats      // without policies
+
+	closing sync.Once
+	stop    chan struct{}
+	done    chan struct{}
+}
+
+// restore brings back the debts of the file.
+func (l *Limiter) restore(file *persist.File) persist.Restored {
+	convert := map[string]func(hash uint64, debt time.Duration){}
+	return file.Load(func(policy string, saved bucket.Limit) bool {
+		r, err := l.member(policy)
+		if err != nil {
+			return false // stays in the file until it is over
+		}
+		convert[policy] = r.Restore
+		if limit := r.Limit(); limit != saved {
+			convert[policy] = func(hash uint64, debt time.Duration) {
+				r.Restore(hash, bucket.Rescale(debt, saved, limit))
+			}
+		}
+		return true
+	}, func(policy string, hash uint64, debt time.Duration) { convert[policy](hash, debt) })
+}
+
+// logRestored says what was restored.
+func logRestored(log *slog.Logger, path string, res persist.Restored) {
+	if res.New {
+		log.Info("new state file", "path", path)
+		return
+	}
+	if res.Damage != "" {
+		log.Error("the state file was not usable: all buckets are full", "path", path, "damage", res.Damage, "moved_to", res.MovedTo)
+		return
+	}
+	attrs := []any{"path", path, "debts", res.Records, "policies", res.Policies, "kept", res.Kept,
+		"away", res.Away, "clock", res.Clock, "clean", res.Clean}
+	if res.Skipped > 0 || res.FellBack {
+		log.Warn("state restored in part", append(attrs, "skipped_chunks", res.Skipped, "fell_back", res.FellBack)...)
+		return
+	}
+	if !res.Clean {
+		attrs = append(attrs, "forgotten", fmt.Sprintf("what was spent in up to %v before the crash", res.Interval))
+	}
+	log.Info("state restored", attrs...)
+}
+
+func startWriter(l *Limiter, file *persist.File, cfg Config) *writer {
+	w := &writer{
+		limiter:  l,
+		interval: cfg.Interval,
+		log:      cfg.Logger,
+		file:     file,
+		stop:     make(chan struct{}),
+		done:     make(chan struct{}),
+	}
+	go w.run()
+	return w
+}
+
+// run takes a snapshot each interval, and less often while that fails.
+func (w *writer) run() {
+	defer close(w.done)
+	pause := w.interval
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	for {
+		select {
+		case <-w.stop:
+			return
+		case <-timer.C:
+		}
+		if err := w.save(false); err != nil {
+			pause = min(2*pause, max(maxBackOff, w.interval))
+			w.log.Warn("no snapshot of the state: limits go on in memory", "error", err, "next_try", pause)
+		} else {
+			pause = w.interval
+		}
+		timer.Reset(pause)
+	}
+}
+
+// save takes a snapshot.
+func (w *writer) save(final bool) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return fmt.Errorf("weir: %w", persist.ErrClosed)
+	}
+	full := w.full.Swap(false)
+	snapshot := persist.Snapshot{At: time.Now(), Full: full, Final: final}
+	for i, r := range w.limiter.members {
+		records := r.Changed
+		if full {
+			records = r.All
+		}
+		snapshot.Sections = append(snapshot.Sections, persist.Section{
+			Policy: w.limiter.names[i], Limit: r.Limit(), Records: records(snapshot.At, 0),
+		})
+		st := r.Stats()
+		snapshot.Live += st.Keys + st.Debts
+	}
+	done, err := w.file.Save(snapshot)
+	if err != nil || done.CheckpointDue {
+		w.full.Store(true)
+	}
+	w.counts.Lock()
+	defer w.counts.Unlock()
+	w.stats.SaveError = err
+	w.stats.Written += done.Bytes
+	if err != nil {
+		w.stats.SaveErrors++
+		return fmt.Errorf("weir: %w", err)
+	}
+	w.stats.Saves++
+	w.stats.LastSaved = snapshot.At
+	return nil
+}
+
+// close takes the final snapshot.
+func (w *writer) close() (err error) {
+	w.closing.Do(func() {
+		close(w.stop)
+		<-w.done
+		err = w.save(true)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.closed = true
+		if closing := w.file.Close(); err == nil && closing != nil {
+			err = fmt.Errorf("weir: %w", closing)
+		}
+	})
+	return err
+}
