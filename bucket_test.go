@@ -367,6 +367,31 @@ func TestChangedPoliciesKeepWhatWasUsed(t *testing.T) {
 	})
 }
 
+// A rate that changes between two runs: what counts is what was used, not how
+// long it would have taken to refill.
+func TestChangedRateKeepsWhatWasUsed(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "weir.db")
+	policy := weir.Policy{Name: "ip", Limit: bucket.PerHour(1000)}
+	l := mustOpen(t, weir.Config{Policies: []weir.Policy{policy}, Path: path})
+	l.Take(300, "a")
+	l.Close()
+	policy.Limit = bucket.PerDay(1000)
+	l = mustOpen(t, weir.Config{Policies: []weir.Policy{policy}, Path: path})
+	if d := l.Peek(1, "a"); d.Remaining < 699 || d.Remaining > 701 {
+		t.Errorf("300 of 1000 an hour used, then 1000 a day: %+v, want 700 left", d)
+	}
+	if err := l.SetLimit("ip", bucket.PerMinute(1000)); err != nil {
+		t.Fatal(err)
+	}
+	l.Close() // a snapshot in which this has not changed but for its limit
+	policy.Limit = bucket.PerDay(1000)
+	l = mustOpen(t, weir.Config{Policies: []weir.Policy{policy}, Path: path})
+	if d := l.Peek(1, "a"); d.Remaining < 690 || d.Remaining > 760 {
+		t.Errorf("and after a time at 1000 a minute: %+v, want a little above 700 left", d)
+	}
+}
+
 // Storage trouble of any kind changes no decision.
 func TestFileThatCannotBeUsed(t *testing.T) {
 	t.Parallel()

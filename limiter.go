@@ -226,9 +226,6 @@ func (l *Limiter) SetLimit(policy string, limit bucket.Limit) error {
 	if err := r.SetLimit(limit); err != nil {
 		return fmt.Errorf("weir: policy %q: %w", policy, err)
 	}
-	if l.writer != nil {
-		l.writer.full.Store(true) // what is in the file is under the old limit
-	}
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed-0c889b51/weir/bucket"
+	"github.com/seed-0c889b51/weir/persist"
 )
 
 // Invariant 7: while the disk hangs nobody waits for it.
@@ -97,14 +98,22 @@ func TestSaveAfterAnErrorIsFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Take(2, "a")
-	for range l.members[0].Changed(time.Now(), 0) { // lost, as by a save that failed
+	for i := range 120_000 { // more than fits into a file of a megabyte
+		l.Allow(strconv.Itoa(i))
 	}
-	l.writer.full.Store(true)
-	if err := l.Sync(); err != nil {
+	good := l.writer.file
+	small, err := persist.Open(path+".small", persist.Config{MaxSize: 1 << 20})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if l.writer.full.Load() {
-		t.Error("the next is to be full, too")
+	defer small.Close()
+	l.writer.file = small
+	if err := l.Sync(); err == nil || l.Stats().SaveError == nil {
+		t.Error("a file that is full: no error")
+	}
+	l.writer.file = good
+	if err := l.Sync(); err != nil || l.Stats().SaveError != nil {
+		t.Errorf("and once it is well again: %v, %+v", err, l.Stats())
 	}
 	l.writer.file.Close() // without a final snapshot: a crash
 	close(l.writer.stop)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/seed-0c889b51/weir/bucket"
@@ -20,10 +19,9 @@ type writer struct {
 	interval time.Duration
 	log      *slog.Logger
 
-	full atomic.Bool // the next snapshot has to be a full one
-
 	mu     sync.Mutex // held while a snapshot is taken
 	file   *persist.File
+	full   bool // the next snapshot has to be a full one
 	closed bool
 
 	counts sync.Mutex // for stats
@@ -116,11 +114,10 @@ func (w *writer) save(final bool) error {
 	if w.closed {
 		return fmt.Errorf("weir: %w", persist.ErrClosed)
 	}
-	full := w.full.Swap(false)
-	snapshot := persist.Snapshot{At: time.Now(), Full: full, Final: final}
+	snapshot := persist.Snapshot{At: time.Now(), Full: w.full, Final: final}
 	for i, r := range w.limiter.members {
 		records := r.Changed
-		if full {
+		if w.full {
 			records = r.All
 		}
 		snapshot.Sections = append(snapshot.Sections, persist.Section{
@@ -130,9 +127,7 @@ func (w *writer) save(final bool) error {
 		snapshot.Live += st.Keys + st.Debts
 	}
 	done, err := w.file.Save(snapshot)
-	if err != nil || done.CheckpointDue {
-		w.full.Store(true)
-	}
+	w.full = err != nil || done.CheckpointDue
 	w.counts.Lock()
 	defer w.counts.Unlock()
 	w.stats.SaveError = err
