@@ -18,6 +18,7 @@ type Bucket struct {
 	mu    sync.Mutex
 	lim   rate.Limiter
 	limit Limit
+	rate  float64   // of limit: tokens a second
 	last  time.Time // the latest reading seen
 }
 
@@ -28,8 +29,8 @@ func New(l Limit) (*Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Bucket{limit: l}
-	b.fill(time.Time{}, float64(l.Burst))
+	b := &Bucket{}
+	b.Reuse(l)
 	return b, nil
 }
 
@@ -46,10 +47,8 @@ func (b *Bucket) Take(t time.Time, n int) Decision {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	at := b.clamp(t)
-	if n < 1 || b.lim.AllowN(at, n) {
-		return b.allowed(at).seenFrom(t, at)
-	}
-	return b.denied(at, n).seenFrom(t, at)
+	allowed := n < 1 || b.lim.AllowN(at, n)
+	return b.decision(at, n, b.lim.TokensAt(at), allowed).seenFrom(t, at)
 }
 
 // Peek returns what Take would return at time t, and takes nothing: Remaining
@@ -58,10 +57,9 @@ func (b *Bucket) Peek(t time.Time, n int) Decision {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	at := b.clamp(t)
-	if n < 1 || n <= b.limit.Burst && b.has(at, float64(n)) {
-		return b.allowed(at).seenFrom(t, at)
-	}
-	return b.denied(at, n).seenFrom(t, at)
+	tokens := b.lim.TokensAt(at)
+	allowed := n < 1 || n <= b.limit.Burst && b.until(float64(n)-tokens) == 0
+	return b.decision(at, n, tokens, allowed).seenFrom(t, at)
 }
 
 // Refund gives n tokens back at time t, up to a full bucket. An n below 1
@@ -104,46 +102,42 @@ func later(wait, behind time.Duration) time.Duration {
 	return wait + behind
 }
 
-// has tells whether AllowN would find n tokens at time t. As AllowN does, it
-// takes tokens that are less than a nanosecond away as there.
-func (b *Bucket) has(t time.Time, n float64) bool {
-	return b.until(n-b.lim.TokensAt(t)) == 0
-}
-
 // until returns how long it takes to refill so many tokens, rounded down, as
-// rate.Limiter has it.
+// rate.Limiter has it: to it, tokens that are less than a nanosecond away are
+// there.
 func (b *Bucket) until(tokens float64) time.Duration {
 	if tokens <= 0 {
 		return 0
 	}
-	ns := tokens / b.limit.Rate() * float64(time.Second)
+	ns := tokens / b.rate * float64(time.Second)
 	if !(ns < float64(Never)) { // the zero bucket: its rate is 0
 		return Never
 	}
 	return time.Duration(ns)
 }
 
-// allowed is the decision for a request that the bucket allowed.
-func (b *Bucket) allowed(t time.Time) Decision {
+// decision is the answer to a request for n tokens at time t, after which
+// there are so many tokens.
+func (b *Bucket) decision(t time.Time, n int, tokens float64, allowed bool) Decision {
 	if b.limit.Burst == 0 {
-		return Decision{Allowed: true, ResetAfter: Never}
+		d := Decision{Allowed: allowed, ResetAfter: Never}
+		if !allowed {
+			d.RetryAfter = Never
+		}
+		return d
 	}
-	tokens := b.lim.TokensAt(t)
-	return Decision{
-		Allowed:    true,
+	d := Decision{
+		Allowed:    allowed,
 		Limit:      b.limit,
 		Remaining:  b.whole(tokens),
 		ResetAfter: b.until(float64(b.limit.Burst) - tokens),
 	}
-}
-
-// denied is the decision for a request that the bucket denied.
-func (b *Bucket) denied(t time.Time, n int) Decision {
-	d := b.allowed(t)
-	d.Allowed = false
-	d.RetryAfter = Never
-	if n <= b.limit.Burst {
-		d.RetryAfter = b.retryAfter(t, float64(n))
+	switch {
+	case allowed:
+	case n > b.limit.Burst:
+		d.RetryAfter = Never
+	default:
+		d.RetryAfter = b.retryAfter(t, float64(n), tokens)
 	}
 	return d
 }
@@ -157,34 +151,26 @@ func (b *Bucket) whole(tokens float64) int {
 	return n
 }
 
-// retryAfter returns the shortest time after t at which there are n tokens.
+// retryAfter returns the shortest time after t, when there are so many tokens,
+// at which there are n.
 //
 // The division gives it up to rounding. Because an answer a nanosecond early
 // would be a lie, it is then held against what the limiter will say: it must
 // have the tokens at the answer and not have them just before.
-func (b *Bucket) retryAfter(t time.Time, n float64) time.Duration {
-	has := func(d time.Duration) bool { return d >= 0 && b.has(t.Add(d), n) }
-	d := b.until(n - b.lim.TokensAt(t))
+func (b *Bucket) retryAfter(t time.Time, n, tokens float64) time.Duration {
+	has := func(d time.Duration) bool { return d >= 0 && b.until(n-b.lim.TokensAt(t.Add(d))) == 0 }
+	d := b.until(n - tokens)
 	if has(d) && !has(d-1) {
 		return d
 	}
 	// The limiter's tokens never fall as time goes on, so there is one border.
 	// Find it between a time without and a time with the tokens.
-	var without, with time.Duration
-	for step := time.Duration(1); ; step *= 2 {
-		if has(d) {
-			if with = d; !has(d - step) {
-				without = d - step
-				break
-			}
-			d -= step
-		} else {
-			if without = d; has(d + step) {
-				with = d + step
-				break
-			}
-			d += step
-		}
+	without, with := d, d
+	for step := time.Duration(1); has(without); step *= 2 {
+		without -= step
+	}
+	for step := time.Duration(1); !has(with); step *= 2 {
+		with += step
 	}
 	for with-without > 1 {
 		if mid := without + (with-without)/2; has(mid) {

@@ -57,7 +57,7 @@ func (b *Bucket) RestoreDebt(t time.Time, debt time.Duration) {
 func (b *Bucket) Reuse(l Limit) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.limit = l
+	b.limit, b.rate = l, l.Rate()
 	b.fill(time.Time{}, float64(l.Burst))
 }
 
@@ -76,7 +76,7 @@ func (b *Bucket) SetLimit(t time.Time, l Limit) error {
 	}
 	t = b.clamp(t)
 	tokens := carry(b.lim.TokensAt(t), b.limit, l)
-	b.limit = l
+	b.limit, b.rate = l, l.Rate()
 	b.fill(t, tokens)
 	return nil
 }
@@ -101,7 +101,7 @@ func (b *Bucket) fill(t time.Time, tokens float64) {
 	b.lim = rate.Limiter{}
 	b.lim.SetLimitAt(before, rate.Limit(f))
 	b.lim.SetBurstAt(before, max(b.limit.Burst, owed, int(math.Ceil(f))))
-	b.lim.SetLimitAt(t, rate.Limit(b.limit.Rate()))
+	b.lim.SetLimitAt(t, rate.Limit(b.rate))
 	if owed > 0 {
 		b.lim.ReserveN(t, owed)
 	}

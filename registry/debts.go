@@ -95,9 +95,6 @@ func newSlot(hash uint64, d debt) slot {
 func (t *debtTable) init(slots int, limit *bucket.Limit) {
 	sets := (slots + setSize - 1) / setSize
 	n := 1 << bits.Len(uint((sets-1)/stripeSets)) // a power of two, at least sets/stripeSets
-	if n > sets {
-		n = 1
-	}
 	t.stripes = make([]stripe, n)
 	all := make([]slot, sets*setSize)
 	for i := range t.stripes {
