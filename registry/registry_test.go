@@ -12,6 +12,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/time/rate"
+
 	"github.com/seed-0c889b51/weir/bucket"
 	"github.com/seed-0c889b51/weir/registry"
 )
@@ -151,29 +154,34 @@ func TestRegistryIsAMapOfBuckets(t *testing.T) {
 	})
 }
 
-// Spending, flushing the memory with fresh keys, spending again: plain LRU
-// gives an attacker a full burst each time. 20 rounds in 140 s.
+// An attacker spends, flushes the memory with fresh keys and spends again, 20
+// rounds in 140 s. An LRU of limiters gives him a full burst each time.
 func TestFloodForgivesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const size, rounds = 1 << 16, 20
-		r := mustNew(t, registry.Config[string]{Limit: bucket.PerDay(1000), Size: size})
-		admitted, denied := 0, 0
-		for round := range rounds {
-			for range 2000 {
-				if r.Allow("attacker") {
-					admitted++
+		limit := bucket.PerDay(1000)
+		flood := func(allow func(key string) bool) (admitted, denied int) {
+			for round := range rounds {
+				for range 2000 {
+					if allow("attacker") {
+						admitted++
+					}
 				}
-			}
-			for i := range size {
-				if !r.Allow(fmt.Sprintf("fresh %d %d", round, i)) {
-					denied++
+				for i := range size {
+					if !allow(fmt.Sprintf("fresh %d %d", round, i)) {
+						denied++
+					}
 				}
+				time.Sleep(7 * time.Second)
 			}
-			time.Sleep(7 * time.Second)
+			return admitted, denied
 		}
+
+		r := mustNew(t, registry.Config[string]{Limit: limit, Size: size})
+		admitted, denied := flood(r.Allow)
 		st := r.Stats()
-		t.Logf("%d admitted, %d newcomers of %d denied, %d debts dropped", admitted, denied, rounds*size, st.DebtsDropped)
+		t.Logf("registry: %d admitted, %d newcomers of %d denied, %d debts dropped", admitted, denied, rounds*size, st.DebtsDropped)
 		// 140 s at 1000 a day refill 1.6 tokens.
 		if admitted > 1001 {
 			t.Errorf("the attacker's key was admitted %d times, at most 1001 are allowed", admitted)
@@ -183,6 +191,23 @@ func TestFloodForgivesNothing(t *testing.T) {
 		}
 		if st.Keys > size {
 			t.Errorf("%d keys are kept, the size is %d", st.Keys, size)
+		}
+
+		plain, err := lru.New[string, *rate.Limiter](size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		admitted, _ = flood(func(key string) bool {
+			lim, ok := plain.Get(key)
+			if !ok {
+				lim = rate.NewLimiter(rate.Limit(limit.Rate()), limit.Burst)
+				plain.Add(key, lim)
+			}
+			return lim.Allow()
+		})
+		t.Logf("an LRU of rate.Limiter: %d admitted", admitted)
+		if admitted < 10_000 {
+			t.Errorf("an LRU admitted only %d: the test shows little", admitted)
 		}
 	})
 }
