@@ -1,0 +1,129 @@
+// Package policy reads and writes policies as people type them:
+//
+//	KEY LIMIT [dry-run]
+//
+// such as
+//
+//	ip 100/min
+//	user 1000/day burst 50
+//	header:X-Api-Key 10/s dry-run
+//	ip+path 5/s
+//
+// KEY says who a request counts for, or several such joined by '+'; LIMIT is
+// the text of [bucket.ParseLimit].
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/seed-0c889b51/weir/bucket"
+)
+
+// maxName bounds the name of a policy, since it goes into header fields (see
+// httpmw.New).
+const maxName = 64
+
+const dryRun = "dry-run"
+
+// A Policy is a limit, what it counts by, and a name.
+type Policy struct {
+	// Name tells the policy from others, in header fields and in the state
+	// file. It is the text of Key, and of a later policy with the same key
+	// that text, a slash and the window: "ip", "ip/s".
+	Name string
+	// Key is who a request counts for.
+	Key Key
+	// Limit is the limit of each key, normalized.
+	Limit bucket.Limit
+	// DryRun tells that the limit only counts.
+	DryRun bool
+}
+
+// Parse reads one policy. The error says what of the text is wrong and what is
+// allowed, without the text itself.
+func Parse(text string) (Policy, error) {
+	words := strings.Fields(text)
+	if len(words) == 0 {
+		return Policy{}, errors.New(`it is empty: want KEY LIMIT, such as "ip 100/min"`)
+	}
+	if c := words[0][0]; '0' <= c && c <= '9' {
+		return Policy{}, fmt.Errorf("%s stands where the key should: want KEY LIMIT, such as \"ip 100/min\"", quote(words[0]))
+	}
+	if len(words) > 1 && strings.HasPrefix(words[1], "+") {
+		return Policy{}, fmt.Errorf("key %s: want no space at a '+', such as ip+path", quote(words[0]+" "+words[1]))
+	}
+	var p Policy
+	var err error
+	if p.Key, err = parseKey(words[0]); err != nil {
+		return Policy{}, err
+	}
+	if p.Name = p.Key.String(); len(p.Name) > maxName {
+		return Policy{}, fmt.Errorf("key %s has %d characters: want at most %d", quote(p.Name), len(p.Name), maxName)
+	}
+	words = words[1:]
+	if n := len(words); n > 0 && strings.EqualFold(words[n-1], dryRun) {
+		p.DryRun, words = true, words[:n-1]
+	}
+	limit := strings.Join(words, " ")
+	if limit == "" {
+		return Policy{}, fmt.Errorf(`there is no limit after key %s: want QUOTA/WINDOW [burst N], such as 100/min`, quote(p.Name))
+	}
+	if p.Limit, err = bucket.ParseLimit(limit); err != nil {
+		if strings.Contains(strings.ToLower(limit), "dry") {
+			return Policy{}, fmt.Errorf("%w (a dry run is one %q, at the end)", err, dryRun)
+		}
+		return Policy{}, err
+	}
+	return p, nil
+}
+
+// ParseList reads policies, and gives each a name of its own. An error begins
+// with the quoted text that is wrong.
+func ParseList(texts ...string) ([]Policy, error) {
+	policies := make([]Policy, len(texts))
+	first := map[string]int{} // index by name
+	for i, text := range texts {
+		p, err := Parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", quote(text), err)
+		}
+		j, taken := first[p.Name]
+		if taken {
+			if policies[j].Limit.Window == p.Limit.Window {
+				return nil, sameWindow(text, texts[j])
+			}
+			p.Name += "/" + windowName(p.Limit)
+			if j, taken = first[p.Name]; taken {
+				return nil, sameWindow(text, texts[j])
+			}
+			if len(p.Name) > maxName {
+				return nil, fmt.Errorf("%s: name %s has %d characters: want at most %d for a key that is limited twice, with its window",
+					quote(text), quote(p.Name), len(p.Name), maxName)
+			}
+		}
+		first[p.Name] = i
+		policies[i] = p
+	}
+	return policies, nil
+}
+
+func sameWindow(text, before string) error {
+	return fmt.Errorf("%s: %s has the same key and window: want one limit for each window of a key", quote(text), quote(before))
+}
+
+// windowName returns the window as it is in the limit's text, in ASCII.
+func windowName(l bucket.Limit) string {
+	_, window, _ := strings.Cut(bucket.Limit{Quota: l.Quota, Window: l.Window, Burst: l.Quota}.String(), "/")
+	return strings.ReplaceAll(window, "µ", "u")
+}
+
+// String returns the policy as [Parse] reads it.
+func (p Policy) String() string {
+	text := p.Key.String() + " " + p.Limit.String()
+	if p.DryRun {
+		text += " " + dryRun
+	}
+	return text
+}
