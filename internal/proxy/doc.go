@@ -1,0 +1,19 @@
+// Package proxy is a reverse proxy to one upstream, for use behind a limiter.
+//
+// Bodies stream in both directions and are flushed as they come, upgrades
+// such as WebSocket pass, and so do trailers, interim answers (1xx), the query
+// as it was sent and, to an upstream that is reached over http, the Host that
+// the client asked for; an https upstream is asked for the host of its URL,
+// which is in its certificate.
+//
+// # What the upstream is told
+//
+// X-Forwarded-For ends with the address of the peer. What a peer says of
+// earlier hops passes if it is trusted and is removed if not: X-Forwarded-For
+// and all other X-Forwarded fields, X-Real-Ip, and the field of the user.
+// Forwarded is removed from all, since it is not what the client's address is
+// read from. X-Forwarded-Host and X-Forwarded-Proto are there always. A field
+// with '_' in its name is removed, since some servers take it for one with
+// '-'; nginx does the same. Nothing that a client lists in Connection removes
+// what the proxy sets.
+package proxy

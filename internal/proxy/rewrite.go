@@ -1,0 +1,133 @@
+package proxy
+
+import (
+	"io"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"strings"
+)
+
+const (
+	forwardedFor   = "X-Forwarded-For"
+	forwardedHost  = "X-Forwarded-Host"
+	forwardedProto = "X-Forwarded-Proto"
+)
+
+// rewrite makes the request to the upstream.
+//
+// It reads what it passes on from pr.In: by then pr.Out lacks what the client
+// has listed in Connection.
+func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
+	in, out := pr.In, pr.Out
+	pr.SetURL(p.cfg.To)
+	out.URL.RawQuery = in.URL.RawQuery // as sent: nothing here is decided by it
+	if out.URL.Scheme == "http" {
+		out.Host = in.Host
+	}
+
+	for name := range out.Header {
+		if p.ofPeer(name) || strings.Contains(name, "_") {
+			delete(out.Header, name)
+		}
+	}
+	h := out.Header
+	if p.cfg.TrustsPeer(in) {
+		p.passOn(h, in.Header)
+	}
+	if peer := peerOf(in); peer != "" {
+		h[forwardedFor] = []string{strings.Join(append(h[forwardedFor], peer), ", ")}
+	}
+	if len(h[forwardedHost]) == 0 {
+		h[forwardedHost] = []string{in.Host}
+	}
+	if len(h[forwardedProto]) == 0 {
+		proto := "http"
+		if in.TLS != nil {
+			proto = "https"
+		}
+		h[forwardedProto] = []string{proto}
+	}
+	via := "1." + string('0'+rune(in.ProtoMinor)) + " "
+	if in.ProtoMajor != 1 {
+		via = "2.0 "
+	}
+	h["Via"] = []string{strings.Join(append(in.Header["Via"][:len(in.Header["Via"]):len(in.Header["Via"])], via+p.pseudonym), ", ")}
+
+	if out.Body != nil {
+		out.Body = p.watchBody(in, out)
+	}
+}
+
+// ofPeer tells whether a field says something of the client that only a
+// trusted peer is believed.
+func (p *Proxy) ofPeer(name string) bool {
+	name = http.CanonicalHeaderKey(name)
+	return strings.HasPrefix(name, "X-Forwarded-") || name == "X-Real-Ip" || name == "Forwarded" ||
+		name == p.cfg.UserHeader && name != ""
+}
+
+// passOn copies what a trusted peer says of the client.
+func (p *Proxy) passOn(to, from http.Header) {
+	for name, values := range from {
+		switch {
+		case !p.ofPeer(name) || strings.Contains(name, "_") || name == "Forwarded":
+		case name == p.cfg.UserHeader && len(values) != 1:
+			// The upstream might read another one of them than is limited by.
+		default:
+			to[name] = values[:len(values):len(values)]
+		}
+	}
+}
+
+// peerOf returns the address of the peer, "" if it has none.
+func peerOf(r *http.Request) string {
+	addr, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	return addr.Addr().Unmap().WithZone("").String()
+}
+
+// watchBody returns the body of out, which is that of in, made such that its
+// trailers reach the upstream and that a failure to read it is known from one
+// of the upstream.
+func (p *Proxy) watchBody(in, out *http.Request) io.ReadCloser {
+	b := &body{ReadCloser: out.Body, in: in, exchange: exchangeOf(in)}
+	if len(in.Trailer) == 0 {
+		out.Trailer = nil
+		return b
+	}
+	// Only the names are known yet, and the transport wants them before.
+	b.trailer = http.Header{}
+	for name := range in.Trailer {
+		if !p.ofPeer(name) && !strings.Contains(name, "_") {
+			b.trailer[name] = nil
+		}
+	}
+	out.Trailer = b.trailer
+	return b
+}
+
+// A body is that of a client's request.
+type body struct {
+	io.ReadCloser
+	in       *http.Request
+	exchange *exchange
+	trailer  http.Header // of the request to the upstream
+}
+
+// Read reads the body and, at its end, its trailers.
+func (b *body) Read(to []byte) (int, error) {
+	n, err := b.ReadCloser.Read(to)
+	switch err {
+	case nil:
+	case io.EOF:
+		for name := range b.trailer {
+			b.trailer[name] = b.in.Trailer[name]
+		}
+	default:
+		b.exchange.bodyFail.Store(true)
+	}
+	return n, err
+}
