@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed-0c889b51/weir/internal/serve"
+)
+
+func newServe(w World) *cobra.Command {
+	flags := &serveFlags{
+		listen:       once{value: "127.0.0.1:8080"},
+		userHeader:   once{value: "X-User"},
+		ipv6Prefix:   once{value: "64"},
+		state:        once{value: "weir.db"},
+		stateFailure: once{value: "memory"},
+		every:        once{value: "10s"},
+		timeout:      once{value: "60s"},
+		logLevel:     once{value: "info"},
+	}
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Limit requests, and pass on those that are within their limits",
+		Long: `Examples:
+  weir serve --limit 'ip 5/min'
+  weir serve --to http://127.0.0.1:3000 --listen :8080 --limit 'ip 100/min' --limit 'user 1000/day burst 50'
+  weir serve --to http://127.0.0.1:3000 --trust 10.0.0.0/8 --limit 'header:X-Api-Key 10/s' --limit 'ip+path 5/s dry-run'
+
+A limit is KEY QUOTA/WINDOW [burst N] [dry-run]. KEY is who a request counts for:
+  ip             the client's address; of IPv6, its network
+  user           the user that a trusted proxy names in --user-header
+  header:NAME    the value of a request header field, such as an API key
+  cookie:NAME    the value of a cookie
+  path           the URL's path
+  global         all requests together
+  ip+path        several of these together
+WINDOW is s, min, h, day, week, or a duration such as 500ms. Up to QUOTA requests
+(burst: N) may come at once, and QUOTA are given back every WINDOW, steadily. A
+request without the identity that a limit asks for counts by its address. It
+must be within all limits, and counts against none if it is not. With no --limit
+they are 'ip 100/min' and 'user 1000/day'.
+
+The Host of a request is passed on to an upstream at http://, and is that of the
+URL to one at https://. Stop it with Ctrl-C or SIGTERM: requests in flight are
+finished, for up to 10 seconds; a second signal stops it at once.
+
+Exit codes: 0 stopped as told, 1 failed, 2 unknown command, flag or argument,
+3 a value that is not valid.`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := flags.config()
+			if err != nil {
+				return valueError{err}
+			}
+			level, err := parseLevel(flags.logLevel.value)
+			if err != nil {
+				return valueError{err}
+			}
+			cfg.Logger = newLogger(w, level)
+			cfg.Banner = w.Stderr
+			server, err := serve.New(cfg)
+			if err != nil {
+				if errors.Is(err, serve.ErrConfig) {
+					return err
+				}
+				return runError{err}
+			}
+			if err := server.Run(cmd.Context(), w.Force); err != nil {
+				return runError{err}
+			}
+			return nil
+		},
+	}
+	flags.add(cmd.Flags())
+	return cmd
+}
+
+// noArguments refuses arguments that are not flags.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := ""
+	if cmd.Name() == "serve" {
+		switch {
+		case strings.Contains(args[0], "://"):
+			hint = `; did you mean "--to ` + args[0] + `"?`
+		case strings.Contains(args[0], "/"):
+			hint = `; a limit is one argument in quotes, such as --limit 'ip 100/min'`
+		}
+	}
+	return fmt.Errorf("unexpected argument %s: %s takes flags only%s", quote(args[0]), cmd.CommandPath(), hint)
+}
+
+func newLogger(w World, level slog.Level) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if w.Terminal {
+		return slog.New(slog.NewTextHandler(w.Stderr, options))
+	}
+	return slog.New(slog.NewJSONHandler(w.Stderr, options))
+}

@@ -1,0 +1,141 @@
+package serve
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/seed-0c889b51/weir/internal/oneline"
+	"github.com/seed-0c889b51/weir/internal/policy"
+	"github.com/seed-0c889b51/weir/persist"
+)
+
+// writeBanner says what is served, one fact a line.
+func writeBanner(cfg Config, addr net.Addr, restored persist.Restored, stateErr error) {
+	var b strings.Builder
+	line := func(what, format string, args ...any) {
+		fmt.Fprintf(&b, "%-10s %s\n", what, oneline.Text(fmt.Sprintf(format, args...)))
+	}
+	if stateErr != nil {
+		fmt.Fprintf(&b, "weir: %s\n", oneline.Text(fmt.Sprintf(
+			"--state %q: %v; limits are enforced in memory meanwhile, and forgotten on exit (--state-failure=refuse exits instead)",
+			cfg.State, stateErr)))
+	}
+	line("listening", "http://%s", addr)
+	if cfg.To == nil {
+		line("upstream", "built in: it answers by itself; --to URL names your API")
+	} else {
+		line("upstream", "%s", cfg.To.Redacted())
+	}
+	for _, p := range cfg.Policies {
+		line("limit", "%s: %s%s", p, policy.Worst(p.Limit), dryRunNote(p))
+	}
+	if cfg.DefaultPolicies {
+		line("", "(the default, since no --limit is given)")
+	}
+	if note := evadable(cfg.Policies); note != "" {
+		line("note", "%s", note)
+	}
+	line("trust", "%s", trustText(cfg))
+	line("state", "%s", stateText(cfg, restored, stateErr))
+	if restored.MovedTo != "" {
+		line("", "the file that was there was not used: %s; it is kept as %s", restored.Damage, restored.MovedTo)
+	}
+	line("try", "curl -i http://%s/", reachable(addr))
+	fmt.Fprint(cfg.Banner, b.String())
+}
+
+func dryRunNote(p policy.Policy) string {
+	if p.DryRun {
+		return " (dry run: counted, never refused)"
+	}
+	return ""
+}
+
+// evadable says so if all limits are by what a client can make up.
+func evadable(policies []policy.Policy) string {
+	for _, p := range policies {
+		if p.DryRun {
+			continue
+		}
+		if p.Key.Has(policy.Global) || len(p.Key) == 1 && (p.Key.Has(policy.IP) || p.Key.Has(policy.User)) {
+			return ""
+		}
+	}
+	return "no limit is by ip, user or global alone: a client that makes up paths, headers or cookies is not held"
+}
+
+// trustText says who is believed.
+func trustText(cfg Config) string {
+	var text string
+	if len(cfg.Trust) == 0 {
+		text = "nobody: the client is who connects"
+	} else {
+		var list []string
+		for _, p := range cfg.Trust {
+			list = append(list, p.String())
+		}
+		text = strings.Join(list, ", ") + ": believed about X-Forwarded-For and " + cfg.UserHeader
+	}
+	for _, p := range cfg.Policies {
+		if len(cfg.Trust) == 0 && p.Key.Has(policy.User) {
+			return text + ", and no " + cfg.UserHeader + " is believed, so that user counts by address (--trust)"
+		}
+	}
+	return text
+}
+
+// stateText says where the state is and what came back from it.
+func stateText(cfg Config, r persist.Restored, stateErr error) string {
+	switch {
+	case cfg.State == "":
+		return "none: limits are forgotten on exit"
+	case stateErr != nil:
+		return cfg.State + " is not used: limits are forgotten on exit"
+	}
+	text := fmt.Sprintf("%s, snapshot every %v: ", cfg.State, cfg.SnapshotEvery)
+	switch {
+	case r.MovedTo != "":
+		return text + "begun afresh"
+	case r.New:
+		return text + "new"
+	case r.Records == 1:
+		text += "1 debt restored"
+	default:
+		text += fmt.Sprintf("%d debts restored", r.Records)
+	}
+	if age := ageText(r); age != "" {
+		text += ", written " + age
+	}
+	if !r.Clean {
+		text += fmt.Sprintf(", after a crash (what was spent in its last %v may be missing)", r.Interval)
+	}
+	if r.FellBack {
+		text += ", from the snapshot before the last"
+	}
+	return text
+}
+
+// ageText says how long ago the file was written, as far as is known.
+func ageText(r persist.Restored) string {
+	age := r.Away.Round(time.Second)
+	switch r.Clock {
+	case "same boot", "synchronised":
+		return fmt.Sprintf("%v ago", age)
+	case "since boot":
+		return fmt.Sprintf("at least %v ago", age)
+	case "wall clock":
+		return fmt.Sprintf("about %v ago", age)
+	}
+	return ""
+}
+
+// reachable returns an address to reach the listener at from this machine.
+func reachable(addr net.Addr) string {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return addr.String()
+	}
+	return (&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: tcp.Port}).String()
+}

@@ -1,0 +1,219 @@
+// Package serve is what the command weir serve does: an HTTP server that
+// limits requests and passes on those that are within their limits.
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/seed-0c889b51/weir"
+	"github.com/seed-0c889b51/weir/httpmw"
+	"github.com/seed-0c889b51/weir/internal/hello"
+	"github.com/seed-0c889b51/weir/internal/policy"
+	"github.com/seed-0c889b51/weir/internal/proxy"
+)
+
+// A Config says what to serve.
+type Config struct {
+	// Listen is the TCP address to listen on, host:port. Port 0 is a free one.
+	Listen string
+	// To is the upstream, from [proxy.ParseTarget]. Nil is a built-in one.
+	To *url.URL
+	// Timeout is how long the upstream may take to begin its answer; 0 is
+	// for ever.
+	Timeout time.Duration
+	// Policies are the limits, one or more, from [policy.ParseList].
+	Policies []policy.Policy
+	// DefaultPolicies tells that nobody chose them, for the banner.
+	DefaultPolicies bool
+	// UserHeader is the canonical name of the field in which a trusted peer
+	// says who the user is.
+	UserHeader string
+	// Trust are the addresses of the proxies that are trusted, and IPv6Prefix
+	// the network that IPv6 clients are limited by, as of
+	// [httpmw.NewClientIP].
+	Trust      []netip.Prefix
+	IPv6Prefix int
+	// State is the file for the state; "" keeps nothing.
+	State string
+	// NeedState makes a State that cannot be used an error of [New].
+	NeedState bool
+	// SnapshotEvery is the time between snapshots; see [weir.Config].
+	SnapshotEvery time.Duration
+	// Logger gets what happens while serving. No line holds the address, the
+	// key, the user or a credential of a client.
+	Logger *slog.Logger
+	// Banner gets what is served, in plain text, before the first request.
+	Banner io.Writer
+}
+
+const (
+	readHeaderTimeout = 10 * time.Second // against clients that send a header slowly
+	idleTimeout       = 60 * time.Second
+	maxHeaderBytes    = 64 << 10
+	drainTimeout      = 10 * time.Second // for requests in flight when the server stops
+	forceGrace        = time.Second      // for the final snapshot when it is forced to
+)
+
+// ErrConfig marks an error of [New] that a different configuration cures.
+var ErrConfig = errors.New("invalid configuration")
+
+// ErrForced is the error of [Server.Run] when it was told not to wait.
+var ErrForced = errors.New("stopped at once: requests in flight were cut off")
+
+// A Server is listening. [New] makes one, and its Run serves.
+type Server struct {
+	log      *slog.Logger
+	listener net.Listener
+	limiter  *weir.Limiter
+	http     *http.Server
+	cut      context.CancelFunc // ends the requests that are left, upgraded ones too
+}
+
+// New listens, opens the state, and says so in the banner. The error is
+// [ErrConfig] if the configuration is wrong; otherwise the address or the
+// state cannot be used.
+func New(cfg Config) (_ *Server, err error) {
+	listener, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return nil, listenError(cfg.Listen, err)
+	}
+	defer func() {
+		if err != nil {
+			listener.Close()
+		}
+	}()
+	if cfg.To != nil && leadsTo(cfg.To, listener.Addr()) {
+		return nil, configError(fmt.Errorf("--to %q is the address that weir itself listens on: want the address of your API",
+			cfg.To.Redacted()))
+	}
+	ip, err := httpmw.NewClientIP(cfg.IPv6Prefix, cfg.Trust...)
+	if err != nil {
+		return nil, configError(err)
+	}
+	limiter, stateErr, err := openLimiter(cfg)
+	if err != nil {
+		return nil, err
+	}
+	handler, err := newHandler(cfg, limiter, ip)
+	if err != nil {
+		limiter.Close()
+		return nil, configError(err)
+	}
+	writeBanner(cfg, listener.Addr(), limiter.Restored(), stateErr)
+
+	base, cut := context.WithCancel(context.Background())
+	return &Server{
+		log:      cfg.Logger,
+		listener: listener,
+		limiter:  limiter,
+		cut:      cut,
+		http: &http.Server{
+			Handler:           handler,
+			ReadHeaderTimeout: readHeaderTimeout,
+			IdleTimeout:       idleTimeout,
+			MaxHeaderBytes:    maxHeaderBytes,
+			ErrorLog:          newErrorLog(cfg.Logger),
+			BaseContext:       func(net.Listener) context.Context { return base },
+		},
+	}, nil
+}
+
+// newHandler returns the limits with the upstream behind them.
+func newHandler(cfg Config, limiter *weir.Limiter, ip httpmw.ClientIP) (http.Handler, error) {
+	keys := make(map[string]httpmw.Key, len(cfg.Policies))
+	for _, p := range cfg.Policies {
+		keys[p.Name] = keyOf(p.Key, userOf(cfg.UserHeader, ip))
+	}
+	limits, err := httpmw.New(limiter, httpmw.Config{Keys: keys, IP: ip, Logger: cfg.Logger})
+	if err != nil {
+		return nil, err
+	}
+	if cfg.To == nil {
+		return limits.Handler(hello.Handler()), nil
+	}
+	upstream, err := proxy.New(proxy.Config{
+		To:         cfg.To,
+		TrustsPeer: ip.TrustsPeer,
+		UserHeader: cfg.UserHeader,
+		Timeout:    cfg.Timeout,
+		Logger:     cfg.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return limits.Handler(upstream), nil
+}
+
+// Addr is the address that the server listens on.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Run serves until ctx ends. It then takes no more connections, waits up to 10
+// seconds for the requests in flight, writes the final snapshot and returns
+// nil. If force ends it waits no longer, for the snapshot up to a second, and
+// returns [ErrForced]. It is called once.
+func (s *Server) Run(ctx, force context.Context) error {
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(s.listener) }()
+
+	var failure error
+	select {
+	case err := <-served:
+		failure = fmt.Errorf("serving on %s: %w", s.Addr(), err)
+	case <-ctx.Done():
+		s.log.Info("stopping: waiting for requests in flight", "at_most", drainTimeout.String())
+		s.drain(force)
+	case <-force.Done():
+	}
+	s.cut()
+	s.http.Close() // its only error is the listener's, which is closed
+
+	err := s.closeLimiter(force)
+	switch {
+	case failure != nil && err != nil:
+		return fmt.Errorf("%w; %w", failure, err)
+	case failure != nil:
+		return failure
+	case err == nil && force.Err() != nil:
+		return ErrForced
+	}
+	return err
+}
+
+// drain waits for the requests in flight.
+func (s *Server) drain(force context.Context) {
+	wait, cancel := context.WithTimeout(force, drainTimeout)
+	defer cancel()
+	if err := s.http.Shutdown(wait); err != nil && force.Err() == nil {
+		s.log.Warn("requests in flight were cut off", "after", drainTimeout.String())
+	}
+}
+
+// closeLimiter writes the final snapshot. If forced it waits for it only so
+// long: a disk that hangs must not keep the process.
+func (s *Server) closeLimiter(force context.Context) error {
+	closed := make(chan error, 1)
+	go func() { closed <- s.limiter.Close() }()
+	var err error
+	select {
+	case err = <-closed:
+	case <-force.Done():
+		select {
+		case err = <-closed:
+		case <-time.After(forceGrace):
+			return fmt.Errorf("%w, and the final snapshot was not finished", ErrForced)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("the final snapshot failed, what was spent since the last one is forgotten: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,45 @@
+package serve
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+
+	"github.com/seed-0c889b51/weir"
+)
+
+// openLimiter returns the limiter. If its state cannot be used, it is one that
+// keeps nothing, and stateErr says why; or, if the state is needed, err does.
+func openLimiter(cfg Config) (limiter *weir.Limiter, stateErr, err error) {
+	var over atomic.Bool
+	defer over.Store(true)
+	kept := weir.Config{Path: cfg.State, Interval: cfg.SnapshotEvery, Logger: slog.New(starting{cfg.Logger.Handler(), &over})}
+	for _, p := range cfg.Policies {
+		kept.Policies = append(kept.Policies, weir.Policy{Name: p.Name, Limit: p.Limit, DryRun: p.DryRun})
+	}
+	if limiter, err = weir.New(kept); err == nil {
+		return limiter, nil, nil
+	}
+	stateErr = stateError{err}
+	inMemory := kept
+	inMemory.Path = ""
+	if limiter, err = weir.New(inMemory); err != nil {
+		return nil, nil, configError(err) // it was not for the state
+	}
+	if cfg.NeedState {
+		limiter.Close()
+		return nil, nil, fmt.Errorf("--state %q: %w", cfg.State, stateErr)
+	}
+	return limiter, stateErr, nil
+}
+
+// A stateError is why the state cannot be used, without the names of packages
+// that say nothing to who reads it.
+type stateError struct{ error }
+
+func (e stateError) Error() string {
+	return strings.TrimPrefix(strings.TrimPrefix(e.error.Error(), "weir: "), "persist: ")
+}
+
+func (e stateError) Unwrap() error { return e.error }
