@@ -39,6 +39,8 @@ func ParseTarget(text string) (*url.URL, error) {
 		return nil, errors.New("it holds a user or password, which would not be sent: " + want)
 	case u.Hostname() == "":
 		return nil, errors.New("it has no host: " + want)
+	case strings.ContainsFunc(u.Host, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return nil, errors.New("the host is not ASCII (xn-- spells other names): " + want)
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, errors.New("it has a query or a fragment: want at most a path, such as http://127.0.0.1:3000/api")
 	}

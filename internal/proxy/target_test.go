@@ -37,6 +37,8 @@ func TestParseTarget(t *testing.T) {
 		"http://a?b=c":            "it has a query or a fragment: want at most a path, such as http://127.0.0.1:3000/api",
 		"http://a?":               "it has a query or a fragment: want at most a path, such as http://127.0.0.1:3000/api",
 		"http://a#b":              "it has a query or a fragment: want at most a path, such as http://127.0.0.1:3000/api",
+		"http://[::%25\xc7]":      "the host is not ASCII (xn-- spells other names): " + want,
+		"http://bücher.example":   "the host is not ASCII (xn-- spells other names): " + want,
 		"http://a:0":              `port "0": want 1 to 65535`,
 		"http://a:65536":          `port "65536": want 1 to 65535`,
 		"http://a:":               `port "": want 1 to 65535, or no colon`,
