@@ -22,7 +22,7 @@
 //
 // A decision locks the shard of each key, reads the clock once, asks each
 // bucket, and charges all or none. It does no I/O and allocates nothing for
-// keys that are in memory. Now and then a goroutine walks what has changed,
+// keys of up to 64 bytes that are in memory. Now and then a goroutine walks what has changed,
 // with short lock holds, and writes it to the file in one transaction: the
 // keyed hash of each key, and the time until its bucket is full again. At the
 // start these are read back into a table in memory, where each waits for its

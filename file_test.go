@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -223,5 +224,151 @@ func TestFileHoldsNoKeys(t *testing.T) {
 	}
 	if l = mustOpen(t, weir.Config{Policies: two(5, 5), Path: filepath.Join(dir, "weir.db")}); l.Restored().Records != 2000 {
 		t.Errorf("restored %+v, want 2000", l.Restored())
+	}
+}
+
+// Keys with a limit of their own keep what they have used under it: longer than
+// the policy's limit takes to refill, and when that is changed.
+func TestTiersSurviveARestart(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "weir.db")
+	policy := weir.Policy{Name: "user", Limit: bucket.PerMinute(100), LimitFor: func(key string) bucket.Limit {
+		switch {
+		case strings.HasPrefix(key, "free"):
+			return bucket.PerDay(100)
+		case strings.HasPrefix(key, "gold"):
+			return bucket.PerDay(10_000)
+		}
+		return bucket.Limit{}
+	}}
+	for run, tt := range []struct {
+		base       bucket.Limit
+		free, gold int // left at the start
+	}{
+		{bucket.PerMinute(100), 100, 10_000},
+		{bucket.PerMinute(100), 0, 5_000},
+		{bucket.PerHour(5), 0, 5_000},
+		{bucket.PerMinute(100), 0, 5_000},
+	} {
+		policy.Limit = tt.base
+		l := mustOpen(t, weir.Config{Policies: []weir.Policy{policy}, Path: path})
+		if free, gold := l.Peek(1, "free 1").Remaining, l.Peek(1, "gold 1").Remaining; free != tt.free || gold != tt.gold {
+			t.Errorf("run %d: %d and %d left, want %d and %d", run+1, free, gold, tt.free, tt.gold)
+		}
+		if run == 0 {
+			l.Take(100, "free 1")
+			l.Take(5_000, "gold 1")
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A policy that ceases to have tiers: at most one refill is owed.
+	policy.LimitFor = nil
+	l := mustOpen(t, weir.Config{Policies: []weir.Policy{policy}, Path: path})
+	if d := l.Peek(1, "free 1"); d.ResetAfter > time.Minute {
+		t.Errorf("without tiers: %+v, want at most a minute to wait", d)
+	}
+}
+
+// While snapshots are taken by everybody, a Close is still the end, and a clean
+// one.
+func TestCloseIsCleanWhileOthersSync(t *testing.T) {
+	t.Parallel()
+	for range 8 {
+		path := filepath.Join(t.TempDir(), "weir.db")
+		l := mustOpen(t, weir.Config{Policies: two(5, 5), Path: path})
+		var wg sync.WaitGroup
+		for g := range 4 {
+			wg.Go(func() {
+				for i := 0; l.Sync() == nil; i++ {
+					l.Allow(fmt.Sprint(g), fmt.Sprint(i))
+				}
+			})
+		}
+		for range 10 {
+			l.Sync()
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		wg.Wait()
+		if l = mustOpen(t, weir.Config{Policies: two(5, 5), Path: path}); !l.Restored().Clean {
+			t.Fatal("a graceful Close is read as a crash")
+		}
+		l.Close()
+	}
+}
+
+// Load on many more keys than fit into memory, snapshots all the while, and a
+// restart: nothing that was spent is forgotten.
+func TestNothingIsForgottenUnderLoad(t *testing.T) {
+	t.Parallel()
+	const keys, burst = 20_000, 10_000
+	takes := 150_000
+	if testing.Short() {
+		takes = 30_000
+	}
+	path := filepath.Join(t.TempDir(), "weir.db")
+	policy := weir.Policy{Name: "ip", Limit: bucket.Limit{Quota: 1, Window: day, Burst: burst}, Size: 1000, Debts: 1 << 20}
+	var spent [keys]int
+	for run := range 3 {
+		l := mustOpen(t, weir.Config{Policies: []weir.Policy{policy}, Path: path, Interval: 20 * time.Millisecond})
+		var wg sync.WaitGroup
+		for g := range 2 { // each has keys of its own
+			rnd := rand.New(rand.NewPCG(uint64(run), uint64(g)))
+			wg.Go(func() {
+				for range takes {
+					if key := 2*rnd.IntN(keys/2) + g; l.Take(3, fmt.Sprint(key)).Allowed {
+						spent[key] += 3
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if st := l.Stats().Policies[0]; st.DebtsDropped > 0 {
+			t.Fatalf("the test is about something else: %+v", st)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := mustOpen(t, weir.Config{Policies: []weir.Policy{policy}, Path: path})
+	for key, n := range spent {
+		if left := l.Peek(1, fmt.Sprint(key)).Remaining; left > burst-n {
+			t.Fatalf("key %d spent %d of %d and has %d left", key, n, burst, left)
+		}
+	}
+}
+
+// A limit that is changed while a snapshot is taken: the file knows under which
+// one its debts are.
+func TestSetLimitDuringASnapshot(t *testing.T) {
+	t.Parallel()
+	for i := range 4 {
+		path := filepath.Join(t.TempDir(), "weir.db")
+		policies := []weir.Policy{{Name: "ip", Limit: bucket.PerDay(1000), Size: 1 << 17}, {Name: "user", Limit: bucket.PerDay(1000)}}
+		l := mustOpen(t, weir.Config{Policies: policies, Path: path, Interval: time.Hour})
+		l.Take(900, "x", "alice")
+		for key := range 50_000 {
+			l.Allow(fmt.Sprint(key), "bob")
+		}
+		done := make(chan error)
+		go func() { done <- l.Sync() }()
+		for range i * 2000 {
+			l.Peek(1, "x", "y") // takes some time
+		}
+		if err := l.SetLimit("user", bucket.PerMinute(1000)); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+		l = mustOpen(t, weir.Config{Policies: policies, Path: path})
+		if d := l.Peek(1, "y", "alice"); d.Remaining > 150 {
+			t.Errorf("try %d: 900 of 1000 used, and %d are left", i, d.Remaining)
+		}
+		l.Close()
 	}
 }

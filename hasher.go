@@ -1,7 +1,6 @@
 package weir
 
 import (
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
@@ -28,36 +27,44 @@ func newHasher(secret []byte) hasher {
 
 // policy returns the hash for the keys of a policy: HMAC-SHA-256 of the key,
 // cut to 64 bits, under a secret of the policy's own. At a million keys the
-// odds that any two of them have the same are 1 in 37 million; they would share
-// a bucket.
+// odds that any two of them have the same are 1 in 37 million; where one of
+// them is evicted the other may then find its debt.
 func (h hasher) policy(name string) func(key string) uint64 {
-	own := h.sum("policy", name)
-	// HMAC (RFC 2104) written out over sha256.Sum256, which unlike crypto/hmac
-	// allocates nothing: this runs for each key that is not in memory.
-	var inner, outer [sha256.BlockSize]byte
-	copy(inner[:], own)
-	copy(outer[:], own)
-	for i := range inner {
-		inner[i] ^= 0x36
-		outer[i] ^= 0x5c
-	}
+	own := newMAC(h.sum("policy", name))
 	return func(key string) uint64 {
-		var room [sha256.BlockSize + maxKey]byte
-		message := append(append(room[:0], inner[:]...), key...)
-		digest := sha256.Sum256(message)
-		message = append(append(room[:0], outer[:]...), digest[:]...)
-		digest = sha256.Sum256(message)
+		digest := own.sum(key)
 		return binary.BigEndian.Uint64(digest[:])
 	}
 }
 
 // sum returns the HMAC of a text for some purpose.
 func (h hasher) sum(purpose, text string) []byte {
-	mac := hmac.New(sha256.New, h.secret)
-	mac.Write([]byte(purpose))
-	mac.Write([]byte{0})
-	mac.Write([]byte(text))
-	return mac.Sum(nil)
+	digest := newMAC(h.secret).sum(purpose + "\x00" + text)
+	return digest[:]
+}
+
+// A mac is HMAC-SHA-256 (RFC 2104) with a key of at most 64 bytes, written out
+// over sha256.Sum256, which unlike crypto/hmac allocates nothing for short
+// messages: this runs for each key that is not in memory.
+type mac struct {
+	inner, outer [sha256.BlockSize]byte
+}
+
+func newMAC(key []byte) *mac {
+	var m mac
+	copy(m.inner[:], key)
+	copy(m.outer[:], key)
+	for i := range m.inner {
+		m.inner[i] ^= 0x36
+		m.outer[i] ^= 0x5c
+	}
+	return &m
+}
+
+func (m *mac) sum(message string) [sha256.Size]byte {
+	var room [sha256.BlockSize + maxKey]byte
+	digest := sha256.Sum256(append(append(room[:0], m.inner[:]...), message...))
+	return sha256.Sum256(append(append(room[:0], m.outer[:]...), digest[:]...))
 }
 
 // fit returns the keys with the long ones replaced by a hash of 128 bits. No

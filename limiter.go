@@ -40,7 +40,8 @@ type Config struct {
 	// What has to be so of it and of its directory is said at [persist.Open].
 	Path string
 	// Interval is the time between two snapshots, from 10 ms to 24 hours. 0
-	// means 10 seconds. What is spent in it is what a crash can forget.
+	// means 10 seconds. What is spent in it is what a crash can forget; while
+	// snapshots fail it is as much more as Stats.LastSaved is in the past.
 	Interval time.Duration
 	// Logger is told what was restored and what goes wrong with the file. nil
 	// tells nobody.
@@ -64,6 +65,7 @@ const (
 type Limiter struct {
 	names    []string
 	dryRun   []bool
+	tiered   []bool // has a LimitFor
 	members  []*registry.Registry[string]
 	group    *registry.Group[string]
 	hasher   hasher
@@ -113,9 +115,10 @@ func assemble(cfg Config) (*Limiter, error) {
 	if err := l.build(cfg.Policies, true); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	l.restored = l.restore(file)
+	l.writer = newWriter(l, file, cfg)
+	l.restored = l.writer.restore()
 	logRestored(cfg.Logger, cfg.Path, l.restored)
-	l.writer = startWriter(l, file, cfg)
+	go l.writer.run()
 	return l, nil
 }
 
@@ -153,6 +156,7 @@ func (l *Limiter) build(policies []Policy, saved bool) error {
 		}
 		l.names = append(l.names, p.Name)
 		l.dryRun = append(l.dryRun, p.DryRun)
+		l.tiered = append(l.tiered, p.LimitFor != nil)
 		l.members = append(l.members, r)
 	}
 	var err error
@@ -201,7 +205,8 @@ func (l *Limiter) Peek(n int, keys ...string) bucket.Decision {
 func (l *Limiter) Refund(n int, keys ...string) { l.group.Refund(n, l.hasher.fit(keys)...) }
 
 // Wait takes n tokens under each policy as soon as all of them are there and
-// returns nil then; see [bucket.Bucket.Wait]. After an error nothing is taken.
+// returns nil then. With one policy waiters are served in the order in which
+// they came, with more in no certain one: see [registry.Group.Wait].
 func (l *Limiter) Wait(ctx context.Context, n int, keys ...string) error {
 	return l.group.Wait(ctx, n, l.hasher.fit(keys)...)
 }
@@ -261,7 +266,7 @@ func (l *Limiter) Close() error {
 
 // fewPolicies is for how many policies Allow and Take have room for decisions
 // on the stack. With more they allocate; Decide never does.
-const fewPolicies = 4
+const fewPolicies = 8
 
 // room returns room for the decisions.
 func (l *Limiter) room(few []bucket.Decision) []bucket.Decision {

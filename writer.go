@@ -3,6 +3,7 @@ package weir
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,22 +33,42 @@ type writer struct {
 	done    chan struct{}
 }
 
+// tiered is the limit that the file is told of policies with a LimitFor. Their
+// debts are each under a limit of its own, which only the key can tell. So the
+// file must neither convert them when a limit changes nor cut them at a refill:
+// this limit never changes, and takes 100 years to refill.
+var tiered = bucket.Limit{Quota: 1, Window: 365 * 24 * time.Hour, Burst: 100}
+
 // restore brings back the debts of the file.
-func (l *Limiter) restore(file *persist.File) persist.Restored {
-	convert := map[string]func(hash uint64, debt time.Duration){}
-	return file.Load(func(policy string, saved bucket.Limit) bool {
-		r, err := l.member(policy)
-		if err != nil {
+func (w *writer) restore() persist.Restored {
+	restore := map[string]func(hash uint64, debt time.Duration){}
+	return w.file.Load(func(policy string, saved bucket.Limit) bool {
+		i := slices.Index(w.limiter.names, policy)
+		if i < 0 {
 			return false // stays in the file until it is over
 		}
-		convert[policy] = r.Restore
-		if limit := r.Limit(); limit != saved {
-			convert[policy] = func(hash uint64, debt time.Duration) {
-				r.Restore(hash, bucket.Rescale(debt, saved, limit))
+		r := w.limiter.members[i]
+		limit := r.Limit()
+		if w.limiter.tiered[i] {
+			limit = tiered
+		}
+		restore[policy] = r.Restore
+		if limit != saved {
+			// All that is in the file is to be under one limit, before the
+			// first that is under another is added.
+			w.full = true
+			switch tiered {
+			case limit: // each key cuts it at a refill of its own
+			case saved:
+				restore[policy] = func(hash uint64, debt time.Duration) { r.Restore(hash, min(debt, limit.Refill())) }
+			default:
+				restore[policy] = func(hash uint64, debt time.Duration) {
+					r.Restore(hash, bucket.Rescale(debt, saved, limit))
+				}
 			}
 		}
 		return true
-	}, func(policy string, hash uint64, debt time.Duration) { convert[policy](hash, debt) })
+	}, func(policy string, hash uint64, debt time.Duration) { restore[policy](hash, debt) })
 }
 
 // logRestored says what was restored.
@@ -72,8 +93,8 @@ func logRestored(log *slog.Logger, path string, res persist.Restored) {
 	log.Info("state restored", attrs...)
 }
 
-func startWriter(l *Limiter, file *persist.File, cfg Config) *writer {
-	w := &writer{
+func newWriter(l *Limiter, file *persist.File, cfg Config) *writer {
+	return &writer{
 		limiter:  l,
 		interval: cfg.Interval,
 		log:      cfg.Logger,
@@ -81,8 +102,6 @@ func startWriter(l *Limiter, file *persist.File, cfg Config) *writer {
 		stop:     make(chan struct{}),
 		done:     make(chan struct{}),
 	}
-	go w.run()
-	return w
 }
 
 // run takes a snapshot each interval, and less often while that fails.
@@ -116,18 +135,21 @@ func (w *writer) save(final bool) error {
 	}
 	snapshot := persist.Snapshot{At: time.Now(), Full: w.full, Final: final}
 	for i, r := range w.limiter.members {
-		records := r.Changed
+		walk := r.Changed
 		if w.full {
-			records = r.All
+			walk = r.All
 		}
-		snapshot.Sections = append(snapshot.Sections, persist.Section{
-			Policy: w.limiter.names[i], Limit: r.Limit(), Records: records(snapshot.At, 0),
-		})
+		limit, records := walk(snapshot.At, 0)
+		if w.limiter.tiered[i] {
+			limit = tiered
+		}
+		snapshot.Sections = append(snapshot.Sections, persist.Section{Policy: w.limiter.names[i], Limit: limit, Records: records})
 		st := r.Stats()
 		snapshot.Live += st.Keys + st.Debts
 	}
 	done, err := w.file.Save(snapshot)
 	w.full = err != nil || done.CheckpointDue
+	w.closed = final
 	w.counts.Lock()
 	defer w.counts.Unlock()
 	w.stats.SaveError = err
@@ -149,7 +171,6 @@ func (w *writer) close() (err error) {
 		err = w.save(true)
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.closed = true
 		if closing := w.file.Close(); err == nil && closing != nil {
 			err = fmt.Errorf("weir: %w", closing)
 		}

@@ -11,15 +11,16 @@ import (
 // denies everything; [New] makes one with a limit. It must not be copied.
 //
 // The methods take the time as an argument. Within a bucket time never runs
-// backwards: a reading earlier than the latest one seen counts as that one.
-// Without this, goroutines that read the clock before they get to the bucket
-// would mint tokens (golang/go#65508).
+// backwards: a reading earlier than that of the latest change or Take counts as
+// that one. Without this, goroutines that read the clock before they get to the
+// bucket would mint tokens (golang/go#65508). Peek, State and Debt may be asked
+// about the future; that moves nothing.
 type Bucket struct {
 	mu    sync.Mutex
 	lim   rate.Limiter
 	limit Limit
 	rate  float64   // of limit: tokens a second
-	last  time.Time // the latest reading seen
+	last  time.Time // the latest reading of a Take or of a change
 }
 
 // New returns a full bucket, or an error that names the field, the value and
@@ -56,7 +57,7 @@ func (b *Bucket) Take(t time.Time, n int) Decision {
 func (b *Bucket) Peek(t time.Time, n int) Decision {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	at := b.clamp(t)
+	at := b.seen(t)
 	tokens := b.lim.TokensAt(at)
 	allowed := n < 1 || n <= b.limit.Burst && b.until(float64(n)-tokens) == 0
 	return b.decision(at, n, tokens, allowed).seenFrom(t, at)
@@ -75,13 +76,18 @@ func (b *Bucket) Refund(t time.Time, n int) {
 	b.lim.ReserveN(b.clamp(t), -n)
 }
 
-// clamp returns t, or the latest reading seen if that is later.
-func (b *Bucket) clamp(t time.Time) time.Time {
+// seen returns t, or the latest reading if that is later.
+func (b *Bucket) seen(t time.Time) time.Time {
 	if t.Before(b.last) {
 		return b.last
 	}
-	b.last = t
 	return t
+}
+
+// clamp is seen, and makes the result the latest reading.
+func (b *Bucket) clamp(t time.Time) time.Time {
+	b.last = b.seen(t)
+	return b.last
 }
 
 // seenFrom makes a decision taken at the instant at count from t, the reading
@@ -160,6 +166,9 @@ func (b *Bucket) whole(tokens float64) int {
 func (b *Bucket) retryAfter(t time.Time, n, tokens float64) time.Duration {
 	has := func(d time.Duration) bool { return d >= 0 && b.until(n-b.lim.TokensAt(t.Add(d))) == 0 }
 	d := b.until(n - tokens)
+	if d == Never {
+		return Never
+	}
 	if has(d) && !has(d-1) {
 		return d
 	}

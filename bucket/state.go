@@ -21,13 +21,14 @@ type State struct {
 func (b *Bucket) State(t time.Time) State {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	t = b.clamp(t)
+	t = b.seen(t)
 	return State{At: t, Tokens: b.lim.TokensAt(t)}
 }
 
 // Restore makes the bucket hold s.Tokens at s.At, exactly: it then decides as
 // the bucket did from which s was taken. More tokens than the burst are cut to
-// it; a NaN is taken as no tokens. Time starts anew at s.At.
+// it, a debt of more than 100 years to 100 years, and a NaN is taken as no
+// tokens. Time starts anew at s.At.
 func (b *Bucket) Restore(s State) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -40,7 +41,7 @@ func (b *Bucket) Restore(s State) {
 func (b *Bucket) Debt(t time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	at := b.clamp(t)
+	at := b.seen(t)
 	return later(b.limit.timeOf(float64(b.limit.Burst)-b.lim.TokensAt(at)), at.Sub(t))
 }
 
@@ -89,7 +90,7 @@ func (b *Bucket) fill(t time.Time, tokens float64) {
 	if math.IsNaN(tokens) {
 		tokens = 0
 	}
-	tokens = min(tokens, burst)
+	tokens = max(min(tokens, burst), -maxRefill*b.rate)
 	owed := 0 // whole tokens to reserve once there are f
 	f := tokens
 	if tokens < 0 {

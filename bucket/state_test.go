@@ -66,7 +66,9 @@ func TestRestoreOfNonsenseIsHarmless(t *testing.T) {
 	for _, tt := range []struct {
 		tokens, want float64
 	}{
-		{math.NaN(), 0}, {math.Inf(1), 10}, {math.Inf(-1), -math.MaxInt32}, {11, 10}, {1e300, 10}, {-1e300, -math.MaxInt32},
+		{math.NaN(), 0}, {math.Inf(1), 10}, {11, 10}, {1e300, 10},
+		// A debt is at most 100 years long.
+		{math.Inf(-1), -100 * 365 * 24 * 60 * 10}, {-1e300, -100 * 365 * 24 * 60 * 10},
 	} {
 		b := mustNewAt(bucket.State{At: epoch, Tokens: tt.tokens}, l)
 		if got := b.State(epoch).Tokens; got != tt.want {
@@ -199,5 +201,46 @@ func TestReuseIsNew(t *testing.T) {
 		if got, want := b.Take(epoch, 1), fresh.Take(epoch, 1); got != want {
 			t.Errorf("reused %+v, new %+v", got, want)
 		}
+	}
+}
+
+// Questions about the future move nothing.
+func TestReadsDoNotMoveTime(t *testing.T) {
+	t.Parallel()
+	for name, ask := range map[string]func(b *bucket.Bucket, at time.Time){
+		"Peek":  func(b *bucket.Bucket, at time.Time) { b.Peek(at, 1) },
+		"State": func(b *bucket.Bucket, at time.Time) { b.State(at) },
+		"Debt":  func(b *bucket.Bucket, at time.Time) { b.Debt(at) },
+	} {
+		b := mustNew(t, bucket.PerHour(100))
+		b.Take(epoch, 100)
+		if ask(b, epoch.Add(time.Hour)); b.Take(epoch, 1).Allowed {
+			t.Errorf("after %s in an hour's time there are tokens now", name)
+		}
+	}
+}
+
+// Debts beyond what a time.Duration holds end somewhere, and no search for
+// their end goes on for ever.
+func TestHugeDebtsEnd(t *testing.T) {
+	t.Parallel()
+	slow := bucket.Limit{Quota: 1, Window: 366 * day, Burst: 99}
+	b := mustNewAt(bucket.State{At: epoch, Tokens: -math.MaxInt32}, slow)
+	if d := b.Take(epoch, 1); d.Allowed || d.RetryAfter == bucket.Never || d.RetryAfter > 102*366*day {
+		t.Errorf("two thousand million owed: %+v, want about 100 years", d)
+	}
+	b = mustNew(t, slow)
+	reserved := 0
+	for range 5 {
+		if _, err := b.Reserve(epoch, 99, bucket.Never); err == nil {
+			reserved++
+		}
+	}
+	if d := b.Take(epoch, 1); reserved != 2 || d.Allowed || b.Debt(epoch) > 201*366*day {
+		t.Errorf("%d reservations of 99 years each, then %+v and a debt of %v", reserved, d, b.Debt(epoch))
+	}
+	b.RestoreDebt(epoch, bucket.Never)
+	if d := b.Take(epoch, 99); d.Allowed {
+		t.Errorf("a debt for ever: %+v", d)
 	}
 }

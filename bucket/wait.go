@@ -18,8 +18,9 @@ var ErrBurst = errors.New("more tokens than the burst")
 //
 // It returns [ErrBurst] if n is more than the burst, an error that is
 // [context.DeadlineExceeded] at once if the deadline of ctx comes first, and
-// the error of ctx if it ends while waiting. After an error nothing is taken.
-// An n below 1 does not wait.
+// the error of ctx if it ends while waiting. After an error nothing is taken,
+// but for what waiters behind have been promised: they keep their places, so
+// that one who gives up may leave a gap. An n below 1 does not wait.
 func (b *Bucket) Wait(ctx context.Context, n int) error {
 	var act time.Time
 	return reserve.Wait(ctx, func(atMost time.Duration) (time.Duration, error) {
@@ -32,8 +33,8 @@ func (b *Bucket) Wait(ctx context.Context, n int) error {
 
 // Reserve takes n tokens at time t even if they are not there yet, and returns
 // after what time they will be, so long as that is within atMost; otherwise it
-// takes nothing. It returns [ErrBurst] if n is more than the burst. It is what
-// Wait is made of, for those who wait on several buckets at once.
+// takes nothing. It returns [ErrBurst] if n is more than the burst, or if the
+// tokens are more than 100 years away. It is what Wait is made of.
 func (b *Bucket) Reserve(t time.Time, n int, atMost time.Duration) (time.Duration, error) {
 	if n < 1 {
 		return 0, nil
@@ -46,6 +47,9 @@ func (b *Bucket) Reserve(t time.Time, n int, atMost time.Duration) (time.Duratio
 	at := b.clamp(t)
 	delay := b.until(float64(n) - b.lim.TokensAt(at))
 	delay = later(delay, at.Sub(t))
+	if delay.Seconds() > maxRefill {
+		return 0, fmt.Errorf("%w: those reserved before reach more than 100 years ahead", ErrBurst)
+	}
 	if delay <= atMost {
 		b.lim.ReserveN(at, n)
 	}
@@ -56,6 +60,8 @@ func (b *Bucket) Reserve(t time.Time, n int, atMost time.Duration) (time.Duratio
 // what others have reserved behind it since: they are waiting for an instant
 // that was reckoned with these n tokens gone, and would else share it with
 // whoever gets the tokens given back. (The rule of rate.Reservation.CancelAt.)
+// If the limit was changed in between, what is given back is reckoned under the
+// new one, and is less than was taken if that is slower.
 func (b *Bucket) Unreserve(t time.Time, n int, act time.Time) {
 	if n < 1 {
 		return

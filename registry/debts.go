@@ -5,8 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/seed-0c889b51/weir/bucket"
 )
 
 const (
@@ -34,13 +32,12 @@ type debtTable struct {
 
 type stripe struct {
 	mu    sync.Mutex
-	limit *bucket.Limit // that the instants were reckoned with
 	slots []slot
 	used  int // slots taken, those that are over among them
 	dirty int // slots to be saved
 
 	kept, recalled, dropped uint64
-	droppedTime             time.Duration
+	droppedSeconds          float64
 
 	// A walk goes through the shards first. A slot that moves to a shard that
 	// was walked already, before the walk comes to this stripe, is noted here.
@@ -50,8 +47,9 @@ type stripe struct {
 	_ [64]byte
 }
 
-// A slot's when is the instant in units of 4 ns, rounded up, in the upper bits,
-// and two flags. 0 is a free slot.
+// A slot's when is the instant, rounded up to a multiple of 1,024 ns, with the
+// number of the limit that it was reckoned under and two flags in the lower
+// bits. 0 is a free slot.
 type slot struct {
 	hash uint64
 	when int64
@@ -60,18 +58,26 @@ type slot struct {
 const (
 	flagDirty   = 1
 	flagLowered = 2
-	flags       = flagDirty | flagLowered
+	limitShift  = 2
+	limitMask   = maxLimits << limitShift
+	lowBits     = flagDirty | flagLowered | limitMask
 )
 
 // A debt is the content of a slot.
 type debt struct {
 	at      time.Duration
+	limit   uint8 // see limitList
 	dirty   bool
 	lowered bool
 }
 
 func (s slot) debt() debt {
-	return debt{at: time.Duration(s.when &^ flags), dirty: s.when&flagDirty != 0, lowered: s.when&flagLowered != 0}
+	return debt{
+		at:      time.Duration(s.when &^ lowBits),
+		limit:   uint8(s.when & limitMask >> limitShift),
+		dirty:   s.when&flagDirty != 0,
+		lowered: s.when&flagLowered != 0,
+	}
 }
 
 // over tells whether a slot may be used for another: it is free, or its bucket
@@ -82,7 +88,8 @@ func (s slot) over(now time.Duration) bool {
 
 func newSlot(hash uint64, d debt) slot {
 	// At the origin an instant would look like a free slot.
-	when := (max(int64(d.at), 1) + flags) &^ flags
+	when := (max(int64(d.at), 1) + lowBits) &^ lowBits
+	when |= int64(d.limit) << limitShift
 	if d.dirty {
 		when |= flagDirty
 	}
@@ -92,7 +99,7 @@ func newSlot(hash uint64, d debt) slot {
 	return slot{hash, when}
 }
 
-func (t *debtTable) init(slots int, limit *bucket.Limit) {
+func (t *debtTable) init(slots int) {
 	sets := (slots + setSize - 1) / setSize
 	n := 1 << bits.Len(uint((sets-1)/stripeSets)) // a power of two, at least sets/stripeSets
 	t.stripes = make([]stripe, n)
@@ -104,52 +111,28 @@ func (t *debtTable) init(slots int, limit *bucket.Limit) {
 		}
 		mine *= setSize
 		t.stripes[i].slots, all = all[:mine:mine], all[mine:]
-		t.stripes[i].limit = limit
 	}
 }
 
-// lock returns the stripe of a hash, locked and under the given limit, and the
-// set of the hash.
-func (t *debtTable) lock(hash uint64, now time.Duration, limit *bucket.Limit) (*stripe, []slot) {
+// lock returns the stripe of a hash, locked, and the set of the hash.
+func (t *debtTable) lock(hash uint64) (*stripe, []slot) {
 	s := &t.stripes[hash&uint64(len(t.stripes)-1)]
 	s.mu.Lock()
-	s.rescale(now, limit)
 	set, _ := bits.Mul64(hash, uint64(len(s.slots)/setSize))
 	return s, s.slots[set*setSize:][:setSize]
 }
 
-// rescale converts the debts of a stripe when the limit has changed. Tokens
-// used stay used. A nil limit leaves them as they are.
-func (s *stripe) rescale(now time.Duration, limit *bucket.Limit) {
-	if limit == nil || s.limit == limit {
-		return
-	}
-	from := *s.limit
-	s.limit = limit
-	convert := func(sl *slot) {
-		if sl.when != 0 {
-			d := sl.debt()
-			d.at = now + bucket.Rescale(d.at-now, from, *limit)
-			*sl = newSlot(sl.hash, d)
-		}
-	}
-	for i := range s.slots {
-		convert(&s.slots[i])
-	}
-	for i := range s.moved {
-		convert(&s.moved[i])
-	}
-}
-
 // put keeps the debt of a key that is evicted.
-func (t *debtTable) put(hash uint64, d debt, now time.Duration, limit *bucket.Limit) {
-	s, set := t.lock(hash, now, limit)
+func (t *debtTable) put(hash uint64, d debt, now time.Duration) {
+	s, set := t.lock(hash)
 	defer s.mu.Unlock()
 	for i := range set {
 		if sl := &set[i]; sl.hash == hash && sl.when != 0 {
-			// The key was in its shard, so this is another with the same hash.
-			// They share a bucket; the larger debt stands for both.
-			d.at = max(d.at, sl.debt().at)
+			// The key was in its shard, so this is the debt of another with the
+			// same hash. The larger one stands for both.
+			if old := sl.debt(); old.at > d.at {
+				d.at, d.limit = old.at, old.limit
+			}
 			s.set(sl, newSlot(hash, d))
 			return
 		}
@@ -160,16 +143,16 @@ func (t *debtTable) put(hash uint64, d debt, now time.Duration, limit *bucket.Li
 }
 
 // restore makes a debt of the file that of its hash, whatever it was before.
-func (t *debtTable) restore(hash uint64, at, now time.Duration, limit *bucket.Limit) {
-	s, set := t.lock(hash, now, limit)
+func (t *debtTable) restore(hash uint64, d debt, now time.Duration) {
+	s, set := t.lock(hash)
 	defer s.mu.Unlock()
 	for i := range set {
 		if sl := &set[i]; sl.hash == hash {
 			s.set(sl, slot{})
 		}
 	}
-	if at > now {
-		s.insert(set, newSlot(hash, debt{at: at}), now)
+	if d.at > now {
+		s.insert(set, newSlot(hash, d), now)
 	}
 }
 
@@ -199,7 +182,7 @@ func (s *stripe) insert(set []slot, to slot, now time.Duration) bool {
 func (s *stripe) drop(d debt, now time.Duration) {
 	if d.at > now {
 		s.dropped++
-		s.droppedTime += d.at - now
+		s.droppedSeconds += (d.at - now).Seconds()
 	}
 }
 
@@ -216,36 +199,40 @@ func (s *stripe) set(sl *slot, to slot) {
 	*sl = to
 }
 
-// recall takes a debt out of the table.
-func (t *debtTable) recall(hash uint64, now time.Duration, limit *bucket.Limit) (debt, bool) {
-	s, set := t.lock(hash, now, limit)
+// recall takes a debt out of the table. If a walk is under way that has not come
+// to it yet, it is noted for the walk, and recall returns the walk's number.
+func (t *debtTable) recall(hash uint64, now time.Duration) (d debt, noted uint64, ok bool) {
+	s, set := t.lock(hash)
 	defer s.mu.Unlock()
 	for i := range set {
-		if sl := &set[i]; sl.hash == hash && sl.when != 0 {
-			d := sl.debt()
-			if walk := t.walking.Load(); walk != 0 && walk != s.walked && (d.dirty || t.all.Load()) {
-				s.moved = append(s.moved, *sl)
-			}
-			s.set(sl, slot{})
-			if d.at > now {
-				s.recalled++
-			}
-			return d, true
+		sl := &set[i]
+		if sl.hash != hash || sl.when == 0 {
+			continue
 		}
+		d = sl.debt()
+		if walk := t.walking.Load(); walk != 0 && walk != s.walked && (d.dirty || t.all.Load()) {
+			s.moved = append(s.moved, *sl)
+			noted = walk
+		}
+		s.set(sl, slot{})
+		if d.at > now {
+			s.recalled++
+		}
+		return d, noted, true
 	}
-	return debt{}, false
+	return debt{}, 0, false
 }
 
-// peek returns the instant at which the bucket of a hash is full again.
-func (t *debtTable) peek(hash uint64, now time.Duration, limit *bucket.Limit) time.Duration {
-	s, set := t.lock(hash, now, limit)
+// peek returns the debt of a hash, which is over if there is none.
+func (t *debtTable) peek(hash uint64) debt {
+	s, set := t.lock(hash)
 	defer s.mu.Unlock()
 	for _, sl := range set {
 		if sl.hash == hash && sl.when != 0 {
-			return max(now, sl.debt().at)
+			return sl.debt()
 		}
 	}
-	return now
+	return debt{}
 }
 
 // beginWalk starts to note what moves. There is one walk at a time.

@@ -70,8 +70,9 @@ func ExampleRegistry_Changed() {
 	hash := func(key string) uint64 { return uint64(len(key)) } // a keyed hash in earnest
 	r, _ := registry.New(registry.Config[string]{Limit: bucket.PerHour(60), Hash: hash})
 	r.Take("alice", 30)
-	for hash, debt := range r.Changed(time.Now(), 0) {
-		fmt.Println(hash, debt.Round(time.Minute))
+	limit, changed := r.Changed(time.Now(), 0)
+	for hash, debt := range changed {
+		fmt.Println(hash, debt.Round(time.Minute), "under", limit)
 	}
-	// Output: 5 30m0s
+	// Output: 5 30m0s under 60/h
 }

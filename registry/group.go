@@ -1,9 +1,11 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"time"
 
 	"github.com/seed-0c889b51/weir/bucket"
@@ -15,13 +17,14 @@ import (
 // nothing. It is safe for concurrent use. Use [NewGroup].
 //
 // A decision has two phases. On the way down the shards are locked, in the
-// order of the registries, so that there is no deadlock, and each bucket is
-// asked; on the way back, all or none are charged. Nobody ever sees a charge
-// that is then taken back.
+// order in which the registries were made, so that there is no deadlock,
+// and each bucket is asked; on the way back, all or none are charged. Nobody
+// ever sees a charge that is then taken back.
 //
 // The methods panic if they are not given one key for each registry.
 type Group[K comparable] struct {
 	members []*Registry[K]
+	order   []int // of the members, by age
 }
 
 // NewGroup returns a group of registries, to be asked in that order. It is an
@@ -37,7 +40,12 @@ func NewGroup[K comparable](members ...*Registry[K]) (*Group[K], error) {
 		}
 		seen[r] = true
 	}
-	return &Group[K]{members: append([]*Registry[K](nil), members...)}, nil
+	g := &Group[K]{members: slices.Clone(members)}
+	for i := range g.members {
+		g.order = append(g.order, i)
+	}
+	slices.SortFunc(g.order, func(a, b int) int { return cmp.Compare(members[a].serial, members[b].serial) })
+	return g, nil
 }
 
 // Decide takes n tokens from the bucket of each key if all of them are there,
@@ -53,9 +61,9 @@ func (g *Group[K]) Decide(into []bucket.Decision, n int, keys ...K) bool {
 	}
 	c := call[K]{into: into, n: n, keys: keys}
 	ok, found := g.decide(0, true, &c)
-	if !found {
+	for !found {
 		c.places = g.placings(keys)
-		ok, _ = g.decide(0, true, &c)
+		ok, found = g.decide(0, true, &c)
 	}
 	return ok
 }
@@ -70,13 +78,15 @@ type call[K comparable] struct {
 	// taken, as the time since the first member's base: a time.Time has a
 	// pointer in it, which would make the caller's keys escape to the heap.
 	since time.Duration
+	read  bool
 }
 
-// decide asks the i-th member and those behind it, and, if all before it and
-// all behind it allow the request, charges them on the way back. It gives up,
-// with nothing changed, if a key is not in memory and c does not say how to
-// bring it there.
-func (g *Group[K]) decide(i int, ok bool, c *call[K]) (allowed, found bool) {
+// decide asks the member that is the step-th in order and those behind it, and,
+// if all before it and all behind it allow the request, charges them on the way
+// back. It gives up, with nothing changed, if a key is not in memory and c does
+// not say how to bring it there under the limit in force.
+func (g *Group[K]) decide(step int, ok bool, c *call[K]) (allowed, found bool) {
+	i := g.order[step]
 	r := g.members[i]
 	s, e, now := g.lock(i, c)
 	defer s.mu.Unlock()
@@ -86,8 +96,8 @@ func (g *Group[K]) decide(i int, ok bool, c *call[K]) (allowed, found bool) {
 	d := e.bucket.Peek(now, c.n)
 	c.into[i] = r.asked(d)
 	ok = ok && c.into[i].Allowed
-	if i+1 < len(g.members) {
-		if ok, found = g.decide(i+1, ok, c); !found {
+	if step+1 < len(g.order) {
+		if ok, found = g.decide(step+1, ok, c); !found {
 			return false, false
 		}
 	}
@@ -101,17 +111,20 @@ func (g *Group[K]) decide(i int, ok bool, c *call[K]) (allowed, found bool) {
 }
 
 // lock locks the shard of the i-th key and returns it with the key's entry, or
-// nil if the key is not in memory and there is no placing for it.
+// nil if the key is not in memory and there is no placing for it that holds.
 func (g *Group[K]) lock(i int, c *call[K]) (*shard[K], *entry, time.Time) {
 	r, base := g.members[i], g.members[0].base
 	s := r.shard(maphash.Comparable(r.seed, c.keys[i]))
 	s.mu.Lock()
-	if i == 0 {
-		c.since = time.Since(base)
+	if !c.read {
+		c.since, c.read = time.Since(base), true
 	}
-	now := base.Add(c.since)
-	if c.places == nil {
-		return s, s.find(c.keys[i], r.limit.Load()), now
+	now, limit := base.Add(c.since), r.limit.Load()
+	switch {
+	case c.places == nil:
+		return s, s.find(c.keys[i], limit), now
+	case c.places[i].base != limit:
+		return s, nil, now
 	}
 	return s, r.place(s, c.keys[i], c.places[i], now), now
 }
@@ -147,58 +160,41 @@ func (g *Group[K]) Refund(n int, keys ...K) {
 }
 
 // Wait takes n tokens from the bucket of each key as soon as they are there in
-// all of them and returns nil then; see [bucket.Bucket.Wait]. All are reserved
-// at once, or none. A dry run keeps nobody waiting.
+// all of them, and returns nil then. Unlike [Registry.Wait] it reserves nothing:
+// what is waited for in one bucket would have to be withheld from those who
+// could use it in another. So waiters get their turn in no certain order.
+//
+// It returns [bucket.ErrBurst] if n is more than one of the bursts, an error
+// that is [context.DeadlineExceeded] at once if the deadline of ctx comes first,
+// and the error of ctx if it ends while waiting. After an error nothing is
+// taken. A dry run keeps nobody waiting.
 func (g *Group[K]) Wait(ctx context.Context, n int, keys ...K) error {
 	g.check(keys)
-	acts := make([]time.Time, len(keys))
-	return reserve.Wait(ctx, func(atMost time.Duration) (time.Duration, error) {
-		c := call[K]{n: n, keys: keys, places: g.placings(keys)}
-		return g.reserve(0, 0, atMost, acts, &c)
-	}, func() {
-		for i, r := range g.members {
-			if act := acts[i]; !act.IsZero() {
-				r.with(keys[i], func(e *entry, now time.Time) { e.bucket.Unreserve(now, n, act) })
+	if len(g.members) == 1 {
+		return g.members[0].Wait(ctx, keys[0], n)
+	}
+	into := make([]bucket.Decision, len(keys))
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if g.Peek(into, n, keys...) && g.Decide(into, n, keys...) {
+			return nil
+		}
+		var delay time.Duration
+		for i, d := range into {
+			switch {
+			case d.DryRun:
+			case d.RetryAfter == bucket.Never:
+				return fmt.Errorf("limit %d of %d: %w: %d of %d", i+1, len(into), bucket.ErrBurst, n, d.Limit.Burst)
+			default:
+				delay = max(delay, d.RetryAfter)
 			}
 		}
-	})
-}
-
-// reserve does for Wait what decide does for Decide: it finds on the way down
-// the longest wait of all and returns it, and reserves on the way back if that
-// is within atMost.
-func (g *Group[K]) reserve(i int, longest, atMost time.Duration, acts []time.Time, c *call[K]) (time.Duration, error) {
-	r := g.members[i]
-	s, e, now := g.lock(i, c)
-	defer s.mu.Unlock()
-	d := e.bucket.Peek(now, c.n)
-	if !r.dryRun {
-		if d.RetryAfter == bucket.Never {
-			s.denied++
-			return 0, fmt.Errorf("%w: %d of %d", bucket.ErrBurst, c.n, d.Limit.Burst)
-		}
-		longest = max(longest, d.RetryAfter)
-	}
-	if i+1 < len(g.members) {
-		var err error
-		if longest, err = g.reserve(i+1, longest, atMost, acts, c); err != nil {
-			return 0, err
+		if err := reserve.Pause(ctx, delay); err != nil {
+			return err
 		}
 	}
-	if longest > atMost || r.dryRun && d.Exceeded() {
-		if d.Exceeded() {
-			s.denied++
-		}
-		return longest, nil
-	}
-	own, err := e.bucket.Reserve(now, c.n, reserve.Forever)
-	if err != nil {
-		return 0, err
-	}
-	acts[i] = now.Add(own)
-	s.allowed++
-	s.touch(e)
-	return longest, nil
 }
 
 // check panics if there is not one key for each member: which key belongs to

@@ -4,18 +4,20 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"math"
 	"math/bits"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/seed-0c889b51/weir/bucket"
+	"github.com/seed-0c889b51/weir/internal/reserve"
 )
 
 const (
 	defaultSize = 1 << 16
-	maxSize     = 1 << 26
-	maxDebts    = 1 << 28
+	maxSize     = min(1<<26, math.MaxInt>>10+1) // less where addresses have 32 bits
+	maxDebts    = min(1<<28, math.MaxInt>>6+1)
 	maxShards   = 32
 	minShard    = 64 // keys; smaller registries have fewer shards
 )
@@ -33,10 +35,13 @@ type Config[K comparable] struct {
 	// DryRun makes the registry count and never deny: see
 	// [bucket.Decision.DryRun].
 	DryRun bool
-	// Size is how many keys are kept in memory, from 1 to 2²⁶; 0 means 65,536.
+	// Size is how many keys are kept in memory, from 1 to 2²⁶ (2²¹ on 32-bit
+	// systems); 0 means 65,536.
 	Size int
 	// Debts is how many debts of evicted keys are kept, 16 bytes each, from 8
-	// to 2²⁸, rounded up to whole sets of 8; 0 means four times Size.
+	// to 2²⁸ (2²⁵ on 32-bit systems), rounded up to whole sets of 8; 0 means
+	// four times Size. In a table that is a third full about one in ten
+	// thousand finds its set of 8 taken.
 	Debts int
 	// Hash names a key in snapshots and in the debt table. It must give equal
 	// keys equal hashes in every run that shares a snapshot, and be one that
@@ -46,13 +51,16 @@ type Config[K comparable] struct {
 }
 
 // A Registry keeps a token bucket for each key. It is safe for concurrent
-// use. Use [New].
+// use. Use [New]. A key that is not equal to itself, as a float NaN, has no
+// bucket that could be found again: keys must not hold such values.
 type Registry[K comparable] struct {
 	limitFor func(K) bucket.Limit
 	dryRun   bool
 	hashFor  func(K) uint64
 
-	limit  atomic.Pointer[bucket.Limit] // a new pointer for each change
+	serial uint64               // the order in which groups lock
+	limit  atomic.Pointer[tier] // a new pointer for each change
+	limits limitList
 	seed   maphash.Seed
 	base   time.Time // the origin of the debt table's instants
 	shards []shard[K]
@@ -76,19 +84,20 @@ func New[K comparable](cfg Config[K]) (*Registry[K], error) {
 		return nil, fmt.Errorf("registry: size %d is out of range: want 1 to %d keys, or 0 for %d", cfg.Size, maxSize, defaultSize)
 	}
 	if cfg.Debts == 0 {
-		cfg.Debts = max(4*cfg.Size, setSize)
+		cfg.Debts = min(max(4*cfg.Size, setSize), maxDebts)
 	}
 	if cfg.Debts < setSize || cfg.Debts > maxDebts {
 		return nil, fmt.Errorf("registry: debts %d is out of range: want %d to %d slots, or 0 for four times the size", cfg.Debts, setSize, maxDebts)
 	}
 	r := &Registry[K]{
+		serial:   serials.Add(1),
 		limitFor: cfg.LimitFor,
 		dryRun:   cfg.DryRun,
 		hashFor:  cfg.Hash,
 		seed:     maphash.MakeSeed(),
 		base:     time.Now(),
 	}
-	r.limit.Store(&limit)
+	r.put(limit)
 	r.shards = make([]shard[K], shardCount(cfg.Size))
 	for i := range r.shards {
 		// The sizes of the shards add up to Size exactly.
@@ -100,8 +109,17 @@ func New[K comparable](cfg Config[K]) (*Registry[K], error) {
 			return nil, fmt.Errorf("registry: %w", err)
 		}
 	}
-	r.debts.init(cfg.Debts, &limit)
+	r.debts.init(cfg.Debts)
 	return r, nil
+}
+
+// serials numbers registries in the order in which they are made.
+var serials atomic.Uint64
+
+// put puts a limit in force.
+func (r *Registry[K]) put(l bucket.Limit) {
+	t := r.limits.add(l)
+	r.limit.Store(&t)
 }
 
 // shardCount returns a power of two.
@@ -111,21 +129,17 @@ func shardCount(size int) int {
 }
 
 // Limit returns the limit of keys that have none of their own, normalized.
-func (r *Registry[K]) Limit() bucket.Limit { return *r.limit.Load() }
+func (r *Registry[K]) Limit() bucket.Limit { return r.limit.Load().limit }
 
 // SetLimit changes the limit and has LimitFor asked anew for every key. Tokens
 // used stay used, up to the new burst; each key changes over when it is next
 // looked at. On an error nothing changes.
-//
-// Debts of evicted keys are converted too, but where there is a LimitFor: to
-// which limit such a debt belongs is only known once its key comes again, and
-// until then it keeps its length.
 func (r *Registry[K]) SetLimit(l bucket.Limit) error {
 	l, err := l.Normalize()
 	if err != nil {
 		return fmt.Errorf("registry: limit: %w", err)
 	}
-	r.limit.Store(&l)
+	r.put(l)
 	return nil
 }
 
@@ -150,11 +164,23 @@ func (r *Registry[K]) Take(key K, n int) bucket.Decision {
 
 // takeMissed is Take for a key that is not in memory.
 func (r *Registry[K]) takeMissed(s *shard[K], key K, h uint64, n int) bucket.Decision {
-	p := r.placing(key, h)
-	s.mu.Lock()
+	p := r.lockFor(s, key, h)
 	defer s.mu.Unlock()
 	now := r.now()
 	return r.take(s, r.place(s, key, p, now), n, now)
+}
+
+// lockFor locks a shard and returns what is needed to bring a key into it, under
+// the limit that is then in force.
+func (r *Registry[K]) lockFor(s *shard[K], key K, h uint64) placing {
+	for {
+		p := r.placing(key, h)
+		s.mu.Lock()
+		if p.base == r.limit.Load() {
+			return p
+		}
+		s.mu.Unlock() // the limit was changed meanwhile
+	}
 }
 
 // take takes from an entry and counts. The shard is locked.
@@ -188,17 +214,17 @@ func (r *Registry[K]) Peek(key K, n int) bucket.Decision {
 
 // peekMissed is Peek for a key that is not in memory.
 func (r *Registry[K]) peekMissed(s *shard[K], key K, h uint64, n int) bucket.Decision {
-	p := r.placing(key, h)
-	s.mu.Lock()
+	p := r.lockFor(s, key, h)
 	defer s.mu.Unlock()
 	now := r.now()
 	if e, ok := s.lru.Peek(key); ok {
 		e.use(p, now)
 		return r.asked(e.bucket.Peek(now, n))
 	}
+	owed := r.debts.peek(p.hash)
 	var b bucket.Bucket
-	b.Reuse(p.limit)
-	b.RestoreDebt(now, r.debts.peek(p.hash, r.since(now), r.rescaling())-r.since(now))
+	b.Reuse(p.tier.limit)
+	b.RestoreDebt(now, r.limits.convert(owed.at-r.since(now), owed.limit, p.tier.limit))
 	return r.asked(b.Peek(now, n))
 }
 
@@ -219,18 +245,40 @@ func (r *Registry[K]) Reset(key K) {
 // Wait takes n tokens from key's bucket as soon as they are there and returns
 // nil then; see [bucket.Bucket.Wait]. In a dry run nobody waits.
 func (r *Registry[K]) Wait(ctx context.Context, key K, n int) error {
-	return (&Group[K]{members: []*Registry[K]{r}}).Wait(ctx, n, key)
+	h := maphash.Comparable(r.seed, key)
+	s := r.shard(h)
+	var act time.Time
+	return reserve.Wait(ctx, func(atMost time.Duration) (time.Duration, error) {
+		p := r.lockFor(s, key, h)
+		defer s.mu.Unlock()
+		now := r.now()
+		e := r.place(s, key, p, now)
+		if r.dryRun {
+			r.take(s, e, n, now)
+			return 0, nil
+		}
+		delay, err := e.bucket.Reserve(now, n, atMost)
+		if err != nil || delay > atMost {
+			s.denied++
+			return delay, err
+		}
+		s.allowed++
+		s.touch(e)
+		act = now.Add(delay)
+		return delay, nil
+	}, func() {
+		r.with(key, func(e *entry, now time.Time) { e.bucket.Unreserve(now, n, act) })
+	})
 }
 
 // with lets f give key's bucket tokens, unless the bucket is full anyhow.
 func (r *Registry[K]) with(key K, f func(e *entry, now time.Time)) {
 	h := maphash.Comparable(r.seed, key)
 	s := r.shard(h)
-	p := r.placing(key, h)
-	s.mu.Lock()
+	p := r.lockFor(s, key, h)
 	defer s.mu.Unlock()
 	now := r.now()
-	if !s.lru.Contains(key) && r.debts.peek(p.hash, r.since(now), r.rescaling()) <= r.since(now) {
+	if !s.lru.Contains(key) && r.debts.peek(p.hash).at <= r.since(now) {
 		return
 	}
 	e := r.place(s, key, p, now)
@@ -259,33 +307,25 @@ func (r *Registry[K]) asked(d bucket.Decision) bucket.Decision {
 	return d
 }
 
-// rescaling returns the limit that debts are to be converted to.
-func (r *Registry[K]) rescaling() *bucket.Limit {
-	if r.limitFor != nil {
-		return nil
-	}
-	return r.limit.Load()
-}
-
 // A placing is what must be known to bring a key into memory. It is found
 // outside of all locks, since the caller's functions are asked for it.
 type placing struct {
-	hash  uint64
-	base  *bucket.Limit // the registry's limit that limit was found under
-	limit bucket.Limit
+	hash uint64
+	base *tier // the registry's limit, under which the key's was found
+	tier tier  // the key's
 }
 
 // placing returns it for a key with that hash.
 func (r *Registry[K]) placing(key K, h uint64) placing {
 	base := r.limit.Load()
-	p := placing{hash: h, base: base, limit: *base}
+	p := placing{hash: h, base: base, tier: *base}
 	if r.hashFor != nil {
 		p.hash = r.hashFor(key)
 	}
 	if r.limitFor != nil {
 		if l := r.limitFor(key); l != (bucket.Limit{}) {
 			if l, err := l.Normalize(); err == nil {
-				p.limit = l
+				p.tier = r.limits.add(l)
 			} else {
 				r.tiersRejected.Add(1)
 			}

@@ -38,10 +38,12 @@ type shard[K comparable] struct {
 type entry struct {
 	bucket  bucket.Bucket
 	hash    uint64
-	base    *bucket.Limit // see placing
-	dirty   bool          // taken from or given to since it was last saved
-	lowered bool          // given to since it was last saved
-	listed  bool          // in shard.changed
+	base    *tier  // see placing
+	number  uint8  // of the bucket's limit, in the limitList
+	dirty   bool   // taken from or given to since it was last saved
+	lowered bool   // given to since it was last saved
+	listed  bool   // in shard.changed
+	noted   uint64 // the walk that has it from the debt table already, see recall
 }
 
 func (s *shard[K]) init(size int, saved bool) error {
@@ -53,7 +55,7 @@ func (s *shard[K]) init(size int, saved bool) error {
 
 // find returns key's entry, now the one used last. It returns nil if there is
 // none or it was placed under a limit that is no longer in force.
-func (s *shard[K]) find(key K, base *bucket.Limit) *entry {
+func (s *shard[K]) find(key K, base *tier) *entry {
 	e, ok := s.lru.Get(key)
 	if !ok || e.base != base {
 		return nil
@@ -75,10 +77,11 @@ func (r *Registry[K]) place(s *shard[K], key K, p placing, now time.Time) *entry
 		_, e, _ = s.lru.RemoveOldest()
 		r.retire(s, e, now)
 	}
-	e.hash, e.base = p.hash, p.base
-	e.bucket.Reuse(p.limit)
-	if owed, ok := r.debts.recall(p.hash, r.since(now), r.rescaling()); ok {
-		e.bucket.RestoreDebt(now, owed.at-r.since(now))
+	e.hash, e.base, e.number, e.noted = p.hash, p.base, p.tier.number, 0
+	e.bucket.Reuse(p.tier.limit)
+	if owed, noted, ok := r.debts.recall(p.hash, r.since(now)); ok {
+		e.bucket.RestoreDebt(now, r.limits.convert(owed.at-r.since(now), owed.limit, p.tier.limit))
+		e.noted = noted
 		if owed.dirty {
 			s.touch(e)
 		}
@@ -101,22 +104,13 @@ func (s *shard[K]) fresh() *entry {
 // retire moves what an evicted key owes to the debt table.
 func (r *Registry[K]) retire(s *shard[K], e *entry, now time.Time) {
 	s.evicted++
-	r.settle(e, now)
 	at := r.since(now) + e.bucket.Debt(now)
 	// A full bucket is nothing, unless it was given tokens and the file still
 	// says otherwise.
 	if at > r.since(now) || e.dirty && e.lowered {
-		r.debts.put(e.hash, debt{at: at, dirty: e.dirty, lowered: e.lowered}, r.since(now), r.rescaling())
+		r.debts.put(e.hash, debt{at: at, limit: e.number, dirty: e.dirty, lowered: e.lowered}, r.since(now))
 	}
 	e.dirty, e.lowered = false, false
-}
-
-// settle brings an entry under the limit in force, as far as that can be done
-// without asking LimitFor.
-func (r *Registry[K]) settle(e *entry, now time.Time) {
-	if base := r.rescaling(); base != nil {
-		e.use(placing{base: base, limit: *base}, now)
-	}
 }
 
 // use brings an entry under the limit of p.
@@ -124,9 +118,9 @@ func (e *entry) use(p placing, now time.Time) {
 	if e.base == p.base {
 		return
 	}
-	e.base = p.base
+	e.base, e.number = p.base, p.tier.number
 	// The limit is normalized, so there is no error.
-	_ = e.bucket.SetLimit(now, p.limit)
+	_ = e.bucket.SetLimit(now, p.tier.limit)
 }
 
 // touch notes that an entry is to be saved.

@@ -3,6 +3,8 @@ package registry
 import (
 	"iter"
 	"time"
+
+	"github.com/seed-0c889b51/weir/bucket"
 )
 
 const walkSize = 256 // entries looked at in one hold of a lock
@@ -20,66 +22,94 @@ type record struct {
 // some hundred keys at a time, never during yield. One walk waits for another,
 // so that yield must not begin one.
 //
+// The times are those under the limit that Changed returns, which was in force
+// when it was called. Only with a LimitFor they are each under the key's own.
+//
 // A debt that is over within least is left out, unless tokens were given back:
 // then what was yielded earlier for the key would be too much, and the debt is
 // yielded even if it is 0. Where a hash is yielded twice the later one holds.
 //
 // If the iteration is broken off, or what it yielded is lost, the next must be
 // All. A registry without a Config.Hash keeps no such marks and yields nothing.
-func (r *Registry[K]) Changed(at time.Time, least time.Duration) iter.Seq2[uint64, time.Duration] {
-	return func(yield func(uint64, time.Duration) bool) {
-		r.walk.Lock()
-		defer r.walk.Unlock()
-		w := walk{at: at, least: least, yield: yield}
-		defer r.debts.endWalk(r.debts.beginWalk(false))
-		for i := range r.shards {
-			s := &r.shards[i]
-			for more := true; more; {
-				s.mu.Lock()
-				n := max(len(s.changed)-walkSize, 0)
-				now := r.now()
-				for _, e := range s.changed[n:] {
-					if e.listed = false; e.dirty {
-						r.save(&w, e, now)
-					}
-				}
-				clear(s.changed[n:])
-				s.changed, more = s.changed[:n], n > 0
-				s.mu.Unlock()
-				if !w.flush() {
-					return
-				}
-			}
-		}
-		r.walkDebts(&w, false)
-	}
+func (r *Registry[K]) Changed(at time.Time, least time.Duration) (bucket.Limit, iter.Seq2[uint64, time.Duration]) {
+	return r.newWalk(at, least, false)
 }
 
 // All yields all keys that owe something, and those that Changed would, in the
 // manner of Changed. It is for a snapshot that replaces the earlier ones.
-func (r *Registry[K]) All(at time.Time, least time.Duration) iter.Seq2[uint64, time.Duration] {
-	return func(yield func(uint64, time.Duration) bool) {
+func (r *Registry[K]) All(at time.Time, least time.Duration) (bucket.Limit, iter.Seq2[uint64, time.Duration]) {
+	return r.newWalk(at, least, true)
+}
+
+func (r *Registry[K]) newWalk(at time.Time, least time.Duration, all bool) (bucket.Limit, iter.Seq2[uint64, time.Duration]) {
+	limit := r.Limit()
+	return limit, func(yield func(uint64, time.Duration) bool) {
 		r.walk.Lock()
 		defer r.walk.Unlock()
-		w := walk{at: at, least: least, yield: yield}
-		defer r.debts.endWalk(r.debts.beginWalk(true))
+		w := walk{at: at, least: least, yield: yield, number: r.debts.beginWalk(all)}
+		if r.limitFor == nil {
+			w.under = &limit
+		}
+		defer r.debts.endWalk(w.number)
 		for i := range r.shards {
-			s := &r.shards[i]
-			for slab, more := 0, true; more; slab++ {
-				s.mu.Lock()
-				now := r.now()
-				for j := range s.slab(slab) {
-					r.save(&w, &s.slabs[slab][j], now)
-				}
-				more = slab+1 < len(s.slabs)
-				s.mu.Unlock()
-				if !w.flush() {
-					return
+			visit := r.walkChanged
+			if all {
+				visit = r.walkShard
+			}
+			if !visit(&w, &r.shards[i]) {
+				return
+			}
+		}
+		r.walkDebts(&w, all)
+	}
+}
+
+// walkChanged yields the keys in memory that are marked.
+func (r *Registry[K]) walkChanged(w *walk, s *shard[K]) bool {
+	var later []*entry
+	for more := true; more; {
+		s.mu.Lock()
+		n := max(len(s.changed)-walkSize, 0)
+		now := r.now()
+		for _, e := range s.changed[n:] {
+			e.listed = false
+			if e.dirty && !r.save(w, e, now) {
+				later = append(later, e)
+			}
+		}
+		clear(s.changed[n:])
+		s.changed, more = s.changed[:n], n > 0
+		if !more {
+			for _, e := range later {
+				if e.dirty && !e.listed {
+					e.listed = true
+					s.changed = append(s.changed, e)
 				}
 			}
 		}
-		r.walkDebts(&w, true)
+		s.mu.Unlock()
+		if !w.flush() {
+			return false
+		}
 	}
+	return true
+}
+
+// walkShard yields all keys in memory.
+func (r *Registry[K]) walkShard(w *walk, s *shard[K]) bool {
+	for slab, more := 0, true; more; slab++ {
+		s.mu.Lock()
+		now := r.now()
+		for j := range s.slab(slab) {
+			r.save(w, &s.slabs[slab][j], now)
+		}
+		more = slab+1 < len(s.slabs)
+		s.mu.Unlock()
+		if !w.flush() {
+			return false
+		}
+	}
+	return true
 }
 
 // slab returns the entries of a slab that have a key.
@@ -91,22 +121,24 @@ func (s *shard[K]) slab(i int) []entry {
 }
 
 // walkDebts yields what is in the debt table, all of it or what is marked, and
-// what has been recalled from it since the walk began.
+// before it what has been recalled from there since the walk began.
 func (r *Registry[K]) walkDebts(w *walk, all bool) {
-	limit := r.rescaling()
-	walk := r.debts.walking.Load()
 	for i := range r.debts.stripes {
 		s := &r.debts.stripes[i]
 		s.mu.Lock()
 		now := r.since(r.now())
 		add := func(sl slot) {
-			w.add(sl.hash, r.base.Add(sl.debt().at).Sub(w.at), sl.debt().lowered)
+			d := sl.debt()
+			left := d.at - now
+			if w.under != nil {
+				left = r.limits.convert(left, d.limit, *w.under)
+			}
+			w.add(sl.hash, r.base.Add(now).Sub(w.at)+left, d.lowered)
 		}
-		s.rescale(now, limit)
 		for _, sl := range s.moved {
 			add(sl)
 		}
-		s.moved, s.walked = nil, walk
+		s.moved, s.walked = nil, w.number
 		if s.used > 0 && (all || s.dirty > 0) {
 			for j := range s.slots {
 				sl := &s.slots[j]
@@ -115,7 +147,7 @@ func (r *Registry[K]) walkDebts(w *walk, all bool) {
 				}
 				add(*sl)
 				if d := sl.debt(); d.at > now {
-					s.set(sl, newSlot(sl.hash, debt{at: d.at}))
+					s.set(sl, newSlot(sl.hash, debt{at: d.at, limit: d.limit}))
 				} else {
 					s.set(sl, slot{})
 				}
@@ -128,17 +160,28 @@ func (r *Registry[K]) walkDebts(w *walk, all bool) {
 	}
 }
 
-// save adds an entry to the walk and marks it as saved.
-func (r *Registry[K]) save(w *walk, e *entry, now time.Time) {
-	r.settle(e, now)
-	w.add(e.hash, now.Sub(w.at)+e.bucket.Debt(now), e.lowered)
+// save adds an entry to the walk and marks it as saved. It does neither, and
+// returns false, if the walk has the entry as it was in the debt table, to be
+// yielded later: what was older would then hold.
+func (r *Registry[K]) save(w *walk, e *entry, now time.Time) bool {
+	if e.noted == w.number {
+		return false
+	}
+	left := e.bucket.Debt(now)
+	if w.under != nil {
+		left = r.limits.convert(left, e.number, *w.under)
+	}
+	w.add(e.hash, now.Sub(w.at)+left, e.lowered)
 	e.dirty, e.lowered = false, false
+	return true
 }
 
 // A walk gathers records under a lock and yields them without.
 type walk struct {
+	number  uint64
 	at      time.Time
 	least   time.Duration
+	under   *bucket.Limit // that debts are converted to; nil leaves each under its own
 	yield   func(uint64, time.Duration) bool
 	records []record
 }
@@ -160,10 +203,15 @@ func (w *walk) flush() bool {
 }
 
 // Restore notes that the key with that hash owes debt from now on: it waits in
-// the debt table until the key comes again. A later call for the same hash
-// replaces an earlier one, by nothing if debt is 0. It is for the start, before
-// there are requests.
-func (r *Registry[K]) Restore(hash uint64, debt time.Duration) {
+// the debt table until the key comes again. The debt is under the registry's
+// limit, or with a LimitFor under the key's, where what is beyond one refill is
+// cut. A later call for the same hash replaces an earlier one, by nothing if
+// debt is 0. It is for the start, before there are requests.
+func (r *Registry[K]) Restore(hash uint64, owed time.Duration) {
 	now := r.since(r.now())
-	r.debts.restore(hash, now+debt, now, r.rescaling())
+	d := debt{at: now + owed}
+	if r.limitFor == nil {
+		d.limit = r.limit.Load().number
+	}
+	r.debts.restore(hash, d, now)
 }

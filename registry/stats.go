@@ -1,7 +1,5 @@
 package registry
 
-import "time"
-
 // Stats are the counts of a registry since it was made, but for Keys and Debts,
 // which say how it is now.
 type Stats struct {
@@ -9,12 +7,12 @@ type Stats struct {
 	Allowed uint64 // requests allowed
 	Denied  uint64 // requests denied, or that would have been but for a dry run
 
-	Evicted       uint64        // keys evicted
-	Debts         int           // slots of the debt table taken, some of them by debts that are over
-	DebtsKept     uint64        // evicted keys whose debt was kept
-	DebtsRecalled uint64        // keys that came back and found their debt
-	DebtsDropped  uint64        // debts forgotten because the debt table was too small
-	DroppedTime   time.Duration // how long they would have gone on, added up
+	Evicted        uint64  // keys evicted
+	Debts          int     // slots of the debt table taken, some of them by debts that are over
+	DebtsKept      uint64  // evicted keys whose debt was kept
+	DebtsRecalled  uint64  // keys that came back and found their debt
+	DebtsDropped   uint64  // debts forgotten because the debt table was too small
+	DroppedSeconds float64 // how long they would have gone on, added up
 
 	TiersRejected uint64 // answers of LimitFor that were not valid limits
 }
@@ -39,7 +37,7 @@ func (r *Registry[K]) Stats() Stats {
 		st.DebtsKept += s.kept
 		st.DebtsRecalled += s.recalled
 		st.DebtsDropped += s.dropped
-		st.DroppedTime += s.droppedTime
+		st.DroppedSeconds += s.droppedSeconds
 		s.mu.Unlock()
 	}
 	return st

@@ -1,4 +1,4 @@
-// Package reserve waits for tokens that have been reserved.
+// Package reserve waits for tokens.
 package reserve
 
 import (
@@ -21,17 +21,49 @@ func Wait(ctx context.Context, take func(atMost time.Duration) (time.Duration, e
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	atMost := Forever
-	if deadline, ok := ctx.Deadline(); ok {
-		atMost = time.Until(deadline)
-	}
-	delay, err := take(atMost)
+	delay, err := take(left(ctx))
 	if err != nil {
 		return err
 	}
-	if delay > atMost {
-		return fmt.Errorf("tokens are there in %v, after the deadline in %v: %w", delay, atMost, context.DeadlineExceeded)
+	if err := tooLate(ctx, delay); err != nil {
+		return err
 	}
+	if err := sleep(ctx, delay); err != nil {
+		cancel()
+		return err
+	}
+	return nil
+}
+
+// Pause waits for some time. If ctx ends before that it returns its error, at
+// once if it is known to.
+func Pause(ctx context.Context, delay time.Duration) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := tooLate(ctx, delay); err != nil {
+		return err
+	}
+	return sleep(ctx, delay)
+}
+
+// left returns how much time ctx leaves.
+func left(ctx context.Context) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return time.Until(deadline)
+	}
+	return Forever
+}
+
+// tooLate returns an error if ctx ends before a delay is over.
+func tooLate(ctx context.Context, delay time.Duration) error {
+	if atMost := left(ctx); delay > atMost {
+		return fmt.Errorf("the tokens are there in %v, after the deadline in %v: %w", delay, atMost, context.DeadlineExceeded)
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, delay time.Duration) error {
 	if delay <= 0 {
 		return nil
 	}
@@ -41,7 +73,6 @@ func Wait(ctx context.Context, take func(atMost time.Duration) (time.Duration, e
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		cancel()
 		return ctx.Err()
 	}
 }
