@@ -218,10 +218,14 @@ func TestExactlyTheBurstUnderContention(t *testing.T) {
 	if got := admitted.Load(); got != burst {
 		t.Errorf("%d admitted of a burst of %d", got, burst)
 	}
+	// What the users were charged adds up to what was admitted, no more.
+	used, into := 0, make([]bucket.Decision, 2)
 	for g := range 64 {
-		if d := l.Peek(1, "other", fmt.Sprint(g)); d.Remaining < 0 {
-			t.Errorf("user %d: %+v", g, d)
-		}
+		l.Decide(into, 0, "hot", fmt.Sprint(g))
+		used += 2*burst - into[1].Remaining
+	}
+	if used != burst {
+		t.Errorf("the users were charged %d for %d admitted", used, burst)
 	}
 }
 

@@ -2,6 +2,7 @@ package weir_test
 
 import (
 	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -49,6 +50,28 @@ func TestReadmeHasTheTwoCommands(t *testing.T) {
 	for _, want := range []string{"go run ./cmd/weir serve\n", "go test ./...\n"} {
 		if !slices.Contains(commands, want) {
 			t.Errorf("README.md has no block with %q alone", want)
+		}
+	}
+}
+
+// NOTICE names every module that the library or the binary links.
+func TestNoticeIsComplete(t *testing.T) {
+	t.Parallel()
+	notice, err := os.ReadFile("NOTICE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, system := range []string{"linux", "windows", "darwin"} {
+		list := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}", "./...")
+		list.Env = append(os.Environ(), "GOOS="+system)
+		out, err := list.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, module := range strings.Fields(string(out)) {
+			if !strings.Contains(string(notice), module) {
+				t.Errorf("NOTICE lacks %s (%s)", module, system)
+			}
 		}
 	}
 }

@@ -82,7 +82,7 @@ func logRestored(log *slog.Logger, path string, res persist.Restored) {
 		return
 	}
 	attrs := []any{"path", path, "debts", res.Records, "policies", res.Policies, "kept", res.Kept,
-		"away", res.Away, "clock", res.Clock, "clean", res.Clean}
+		"away", res.Away.String(), "clock", res.Clock, "clean", res.Clean}
 	if res.Skipped > 0 || res.FellBack {
 		log.Warn("state restored in part", append(attrs, "skipped_chunks", res.Skipped, "fell_back", res.FellBack)...)
 		return
@@ -118,7 +118,7 @@ func (w *writer) run() {
 		}
 		if err := w.save(false); err != nil {
 			pause = min(2*pause, max(maxBackOff, w.interval))
-			w.log.Warn("no snapshot of the state: limits go on in memory", "error", err, "next_try", pause)
+			w.log.Warn("no snapshot of the state: limits go on in memory", "error", err, "next_try", pause.String())
 		} else {
 			pause = w.interval
 		}

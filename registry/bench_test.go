@@ -18,6 +18,7 @@ func BenchmarkDecision(b *testing.B) {
 	spent := bucket.Limit{Quota: 1, Window: time.Hour, Burst: 1}
 	b.Run("floor/rate.Limiter", func(b *testing.B) {
 		lim := rate.NewLimiter(rate.Limit(plenty.Rate()), plenty.Burst)
+		b.ReportAllocs()
 		for b.Loop() {
 			lim.AllowN(time.Now(), 1)
 		}
@@ -32,6 +33,7 @@ func BenchmarkDecision(b *testing.B) {
 					r.Allow(names[i])
 				}
 				i := 0
+				b.ReportAllocs()
 				for b.Loop() {
 					if i++; i == keys {
 						i = 0
@@ -46,6 +48,7 @@ func BenchmarkDecision(b *testing.B) {
 	b.Run("two limits", func(b *testing.B) {
 		g := mustGroup(b, mustNew(b, registry.Config[string]{Limit: plenty}), mustNew(b, registry.Config[string]{Limit: plenty}))
 		into := make([]bucket.Decision, 2)
+		b.ReportAllocs()
 		for b.Loop() {
 			g.Decide(into, 1, "203.0.113.7", "alice")
 		}
