@@ -1,10 +1,12 @@
 package persist
 
 import (
+	"bytes"
 	"fmt"
 	"iter"
 	"log/slog"
 	"math"
+	"os"
 	"sync"
 	"time"
 
@@ -31,6 +33,10 @@ type Config struct {
 	// MaxSize is how many bytes the file may grow to, at least 1 MiB. A save
 	// that would need more fails. 0 means 1 GiB, or 64 MiB on a 32-bit system.
 	MaxSize int64
+	// Secret, if not nil, are the 32 bytes of [File.Secret], given by the
+	// application. There is then no file beside the state file that holds
+	// them. A file that was written with other ones is moved aside.
+	Secret []byte
 	// Logger is told what is out of the ordinary. nil tells nobody.
 	Logger *slog.Logger
 }
@@ -56,6 +62,15 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.MaxSize > math.MaxInt {
 		return Config{}, fmt.Errorf("persist: MaxSize %d is out of range: want at most %d on this system", c.MaxSize, math.MaxInt)
+	}
+	if c.Secret != nil {
+		if len(c.Secret) != secretSize {
+			return Config{}, fmt.Errorf("persist: Secret has %d bytes: want %d, or nil for one in a file of its own", len(c.Secret), secretSize)
+		}
+		if bytes.Equal(c.Secret, make([]byte, secretSize)) {
+			return Config{}, fmt.Errorf("persist: Secret is all zeros: want %d random bytes, or nil for a secret in a file of its own", secretSize)
+		}
+		c.Secret = bytes.Clone(c.Secret)
 	}
 	if c.Interval == 0 {
 		c.Interval = defaultInterval
@@ -83,9 +98,11 @@ type File struct {
 	clocks func() reading
 	secret []byte
 	unlock func() // of the path within this process
+	keep   bool   // a file that cannot be used is an error, and stays
 
 	mu       sync.Mutex
-	db       *bolt.DB // nil once closed, or abandoned after a fault
+	db       *bolt.DB    // nil once closed, or abandoned after a fault
+	info     os.FileInfo // of the file that is open
 	closed   bool
 	restored Restored // as Open found it
 	line     timeline
@@ -99,8 +116,8 @@ type File struct {
 
 // Open opens the state file at path, or makes one together with the
 // directories above it, and reads and checks everything in it. Beside it is
-// path with ".key" appended, which holds the secret of [File.Secret]: whoever
-// has both can try out keys. Both must be regular files of this user's that
+// path with ".key" appended, which holds the secret of [File.Secret], unless
+// Config has one: whoever has both can try out keys. Both must be regular files of this user's that
 // nobody else may open (mode 0600); links are refused.
 //
 // A damaged file is moved aside to path with ".corrupt-" and the time (UTC)
@@ -251,7 +268,7 @@ func (f *File) Save(s Snapshot) (Saved, error) {
 		return Saved{}, fmt.Errorf("persist: %s: %w", f.path, ErrClosed)
 	}
 	var saved Saved
-	err := f.prepare()
+	err := f.prepare(s.Full)
 	var p plan
 	if err == nil {
 		if p, err = f.plan(s); err != nil {

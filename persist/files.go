@@ -35,6 +35,16 @@ func claimPath(path string) (release func(), ok bool) {
 // prepareDir makes the directories above path and returns path in full, without
 // links in the directories.
 func prepareDir(path string) (string, error) {
+	if path != "" {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return "", fmt.Errorf("directory for %s: %w", path, err)
+		}
+	}
+	return resolve(path)
+}
+
+// resolve returns path in full, without links in the directories.
+func resolve(path string) (string, error) {
 	if path == "" {
 		return "", errors.New("path of the state file is empty")
 	}
@@ -42,11 +52,8 @@ func prepareDir(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Dir(full)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("directory for %s: %w", path, err)
-	}
-	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+	dir, err := filepath.EvalSymlinks(filepath.Dir(full))
+	if err != nil {
 		return "", fmt.Errorf("directory for %s: %w", path, err)
 	}
 	return filepath.Join(dir, filepath.Base(full)), nil
@@ -109,6 +116,21 @@ func install(temp, path string) error {
 		return err
 	}
 	if err := moveNew(temp, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// replace gives a finished file the name of another, for good.
+func replace(temp, path string) error {
+	file, err := os.OpenFile(temp, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(temp, path); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(path))

@@ -18,11 +18,25 @@ import (
 
 // open is Open with the clocks to read.
 func open(path string, cfg Config, clocks func() reading) (*File, error) {
+	f, err := claim(path, cfg, clocks, prepareDir)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.open(); err != nil {
+		f.unlock()
+		return nil, fmt.Errorf("persist: %w", err)
+	}
+	return f, nil
+}
+
+// claim returns a File that is not open yet, whose path nobody else in this
+// process has.
+func claim(path string, cfg Config, clocks func() reading, place func(string) (string, error)) (*File, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	path, err = prepareDir(path)
+	path, err = place(path)
 	if err != nil {
 		return nil, fmt.Errorf("persist: %w", err)
 	}
@@ -30,12 +44,7 @@ func open(path string, cfg Config, clocks func() reading) (*File, error) {
 	if !ok {
 		return nil, fmt.Errorf("persist: %s: %w by this process: close it first, or give each user a file of its own", path, ErrLocked)
 	}
-	f := &File{path: path, cfg: cfg, clocks: clocks, unlock: unlock}
-	if err := f.open(); err != nil {
-		unlock()
-		return nil, fmt.Errorf("persist: %w", err)
-	}
-	return f, nil
+	return &File{path: path, cfg: cfg, clocks: clocks, unlock: unlock}, nil
 }
 
 // attempts is how often Open starts again because another process has made,
@@ -51,6 +60,8 @@ func (f *File) open() error {
 		}
 		var bad *unusable
 		switch {
+		case errors.As(err, &bad) && f.keep:
+			return f.damaged(err)
 		case errors.As(err, &bad) && f.restored.MovedTo == "":
 			if err := f.giveUp(bad); err != nil {
 				return err
@@ -64,7 +75,8 @@ func (f *File) open() error {
 			return err
 		}
 	}
-	f.db, f.index, f.state, f.row, f.secret = found.db, found.index, found.state, found.row, found.secret
+	f.db, f.info, f.index = found.db, found.info, found.index
+	f.state, f.row, f.secret = found.state, found.row, found.secret
 	f.segment = f.index.lastSegment()
 	f.restored.FellBack = found.torn
 	f.restored.Skipped = found.skipped
@@ -72,10 +84,12 @@ func (f *File) open() error {
 	return nil
 }
 
-// begin places the start of this run on the timeline and says so in the file.
-func (f *File) begin(fresh bool) {
+// place places the start of this run on the timeline.
+func (f *File) place(fresh bool) {
 	now := f.now()
-	f.line = timeline{start: now.mono, synced: now.synced}
+	// The credit counts up to when the clock of the boot was read, which is
+	// after now.mono: the run starts no earlier.
+	f.line = timeline{start: f.now().mono, synced: now.synced}
 	f.restored.Clock = clockUnknown
 	if !fresh {
 		credit, how := f.state.credit(now)
@@ -85,6 +99,11 @@ func (f *File) begin(fresh bool) {
 	} else {
 		f.restored.New = f.restored.MovedTo == ""
 	}
+}
+
+// begin places the start of this run on the timeline and says so in the file.
+func (f *File) begin(fresh bool) {
+	f.place(fresh)
 	if f.restored.FellBack {
 		f.cfg.Logger.Warn("one of the two roots of the state file is damaged: "+
 			"the last save was cut off or is lost", "path", f.path)
@@ -130,6 +149,11 @@ func (f *File) revive() error {
 		}
 		f.cfg.Logger.Error("damaged state file was moved aside", "path", f.path, "moved to", to)
 	}
+	if f.cfg.Secret == nil { // its file may have gone together with this one
+		if err := writeSecret(f.path+".key", f.secret); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
 	if err := create(f.path); err != nil {
 		return err
 	}
@@ -141,7 +165,7 @@ func (f *File) revive() error {
 		_ = guard(found.db.Close)
 		return fmt.Errorf("%s.key has changed: put back the one before", f.path)
 	}
-	f.db, f.index, f.pending, f.row = found.db, found.index, nil, nil
+	f.db, f.info, f.index, f.pending, f.row = found.db, found.info, found.index, nil, nil
 	return nil
 }
 
@@ -149,14 +173,28 @@ func (f *File) revive() error {
 type opened struct {
 	contents
 	db     *bolt.DB
+	info   os.FileInfo
 	row    []byte
 	secret []byte
 	torn   bool
 }
 
-// openFile opens, checks and reads the file at f.path. The error is
-// fs.ErrNotExist if there is none, *unusable if it is no good.
-func (f *File) openFile() (o opened, err error) {
+// openFile opens, checks and reads the file at f.path and its secret. The error
+// is fs.ErrNotExist if there is none, *unusable if it is no good.
+func (f *File) openFile() (opened, error) {
+	o, err := f.openData()
+	if err != nil {
+		return opened{}, err
+	}
+	if o.secret, err = f.matchSecret(o.secretID); err != nil {
+		_ = guard(o.db.Close)
+		return opened{}, err
+	}
+	return o, nil
+}
+
+// openData is openFile without the secret.
+func (f *File) openData() (o opened, err error) {
 	meta, root, err := f.readFile()
 	if err != nil {
 		return opened{}, err
@@ -171,7 +209,7 @@ func (f *File) openFile() (o opened, err error) {
 	if o.secretID != nil {
 		o.row = o.state.row()
 	}
-	// Locked against other readers, too, and unchanged since: now the secret.
+	// Locked against other readers, too, and unchanged since.
 	var file *os.File
 	o.db, file, err = f.openBolt(false, func(file *os.File, size int64) error {
 		again, err := boltfile.ReadMeta(file, size)
@@ -185,7 +223,7 @@ func (f *File) openFile() (o opened, err error) {
 	}
 	o.db.AllocSize = 1 << 20
 	if err = f.stillThere(file); err == nil {
-		o.secret, err = f.matchSecret(o.secretID)
+		o.info, err = file.Stat()
 	}
 	if err != nil {
 		_ = guard(o.db.Close)
@@ -286,6 +324,15 @@ func (f *File) notOurs(err error) error {
 		return fmt.Errorf("%s: %w: update, or name another file; it has not been touched", f.path, err)
 	}
 	return fmt.Errorf("%s: %w: name another file; it has not been touched", f.path, err)
+}
+
+// damaged is the error about a file that cannot be used and stays as it is.
+func (f *File) damaged(err error) error {
+	var bad *unusable
+	if errors.As(err, &bad) && bad.kind == "unreadable" {
+		return fmt.Errorf("%s cannot be read: %w", f.path, err)
+	}
+	return fmt.Errorf("%s: %w: %w", f.path, ErrDamaged, err)
 }
 
 // stillThere checks that the file which has been locked is the one at its path.

@@ -52,6 +52,11 @@ func formatRow() []byte {
 	return seal(keyFormat, row)
 }
 
+// formatOf returns the versions in a row that checkFormat accepts.
+func formatOf(row []byte) (writer, oldestReader int) {
+	return int(binary.LittleEndian.Uint16(row[4:])), int(binary.LittleEndian.Uint16(row[6:]))
+}
+
 func checkFormat(row []byte) error {
 	body, err := unseal(keyFormat, row)
 	if err != nil {

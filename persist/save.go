@@ -5,7 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
+	"os"
+	"path/filepath"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -39,7 +42,10 @@ type plan struct {
 }
 
 // prepare makes the file ready for a snapshot.
-func (f *File) prepare() error {
+func (f *File) prepare(full bool) error {
+	if err := f.inPlace(full); err != nil {
+		return err
+	}
 	if f.db == nil {
 		if err := f.revive(); err != nil {
 			return err
@@ -51,6 +57,28 @@ func (f *File) prepare() error {
 	if late := f.line.catchUp(f.now()); late > 0 {
 		f.cfg.Logger.Info("the clock is synchronised now: time away is credited", "path", f.path, "credit", late)
 	}
+	return nil
+}
+
+// inPlace checks that the open file is still the one at its path, since what is
+// written to one that was removed is lost. A full snapshot can start a new one.
+func (f *File) inPlace(full bool) error {
+	if f.db == nil {
+		return nil
+	}
+	at, err := os.Lstat(f.path)
+	switch {
+	case err == nil && !os.SameFile(at, f.info):
+		return errors.New("another file has taken its place: put back the one before, or restart")
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil // it is there, or that cannot be told
+	}
+	if _, gone := os.Stat(filepath.Dir(f.path)); gone != nil || !full {
+		return err
+	}
+	f.cfg.Logger.Error("state file was removed: this save starts a new one", "path", f.path)
+	_ = guard(f.db.Close)
+	f.db = nil
 	return nil
 }
 

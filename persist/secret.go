@@ -13,21 +13,38 @@ import (
 	"path/filepath"
 )
 
-const secretSize = 32
+const (
+	secretSize   = 32
+	secretIDSize = 16
+)
 
-// matchSecret returns the secret of the file, given what the file says of it,
-// or nil if it says nothing yet. It makes one if there is none.
+// matchSecret is checkSecret, but makes a secret if there is none and the file
+// says nothing of one.
 func (f *File) matchSecret(id []byte) ([]byte, error) {
-	path := f.path + ".key"
-	secret, err := readSecret(path)
+	secret, err := f.checkSecret(id)
 	if errors.Is(err, fs.ErrNotExist) && id == nil {
+		path := f.path + ".key"
 		if err := createSecret(path); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, fmt.Errorf("making %s: %w", path, err)
 		}
-		secret, err = readSecret(path)
+		return f.checkSecret(id)
 	}
+	return secret, err
+}
+
+// checkSecret returns the secret of the file, given what the file says of it,
+// or nil if it says nothing yet.
+func (f *File) checkSecret(id []byte) ([]byte, error) {
+	if given := f.cfg.Secret; given != nil {
+		if id != nil && !hmac.Equal(id, secretID(given)) {
+			return nil, &unusable{"unreadable", errors.New("the secret given is not the one that it was written with")}
+		}
+		return given, nil
+	}
+	path := f.path + ".key"
+	secret, err := readSecret(path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist) && id != nil:
 		return nil, &unusable{"unreadable", fmt.Errorf("%s is missing: without it no key can be recognized", path)}
 	case err != nil:
 		return nil, err
@@ -41,7 +58,7 @@ func (f *File) matchSecret(id []byte) ([]byte, error) {
 func secretID(secret []byte) []byte {
 	mac := hmac.New(sha256.New, secret)
 	mac.Write([]byte("weir state file"))
-	return mac.Sum(nil)[:16]
+	return mac.Sum(nil)[:secretIDSize]
 }
 
 func readSecret(path string) ([]byte, error) {
@@ -64,13 +81,19 @@ func readSecret(path string) ([]byte, error) {
 }
 
 func createSecret(path string) error {
+	secret := make([]byte, secretSize)
+	_, _ = rand.Read(secret) // never fails
+	return writeSecret(path, secret)
+}
+
+// writeSecret makes the file of a secret. The error is fs.ErrExist if there is
+// one.
+func writeSecret(path string, secret []byte) error {
 	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp-*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(temp.Name())
-	secret := make([]byte, secretSize)
-	_, _ = rand.Read(secret) // never fails
 	_, err = temp.Write(secret)
 	if err = errors.Join(err, temp.Close()); err != nil {
 		return err

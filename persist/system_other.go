@@ -9,6 +9,7 @@ import "io/fs"
 const (
 	hasModes     = false
 	mapGrowsFile = true
+	renamesOpen  = false // a file can be renamed while it is open
 	openNoFollow = 0
 )
 

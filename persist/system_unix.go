@@ -12,6 +12,7 @@ import (
 const (
 	hasModes     = true
 	mapGrowsFile = false
+	renamesOpen  = true
 	openNoFollow = syscall.O_NOFOLLOW | syscall.O_NONBLOCK
 )
 

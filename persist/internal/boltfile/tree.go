@@ -16,6 +16,20 @@ type Item struct {
 	IsBucket bool
 }
 
+// maxDepth is how many branches and buckets may lie within each other: several
+// times as many as in any database that fits on a disk. The stack of a
+// goroutine that follows more of them may end the process.
+const maxDepth = 64
+
+// Free returns how many pages are on the list of free pages of m.
+func Free(r io.ReaderAt, m Meta) (int, error) {
+	w := walker{r: r, meta: m, used: make([]bool, m.High)}
+	if err := w.freelist(); err != nil {
+		return 0, err
+	}
+	return w.free, nil
+}
+
 // Read reads the whole tree below m, and checks that it is sound: that every
 // element lies within its page, that keys ascend, and that every page is used
 // by exactly one of the tree and the list of free pages.
@@ -51,6 +65,19 @@ type walker struct {
 	r    io.ReaderAt
 	meta Meta
 	used []bool
+	free int // pages on the list of free pages
+
+	depth int // of what is being read
+}
+
+// deeper runs read one level further down, unless that is too deep.
+func (w *walker) deeper(in uint64, read func() error) error {
+	if w.depth == maxDepth {
+		return fmt.Errorf("page %d: more than %d branches and buckets lie within each other", in, maxDepth)
+	}
+	w.depth++
+	defer func() { w.depth-- }()
+	return read()
 }
 
 // claim marks a page as used.
@@ -109,6 +136,7 @@ func (w *walker) freelist() error {
 	if n > uint64(len(ids)/8) {
 		return fmt.Errorf("page %d lists %d free pages: there is room for %d", p.id, n, len(ids)/8)
 	}
+	w.free = int(n)
 	for ; n > 0; n-- {
 		if err := w.claim(order.Uint64(ids)); err != nil {
 			return fmt.Errorf("free pages: %w", err)
@@ -164,7 +192,8 @@ func (w *walker) branch(id uint64, low, high []byte, items *[]Item) error {
 			from = key
 		}
 		// If these are out of order, so are the keys below them.
-		if err := w.branch(children[i], from, to, items); err != nil {
+		err := w.deeper(id, func() error { return w.branch(children[i], from, to, items) })
+		if err != nil {
 			return err
 		}
 	}
@@ -197,7 +226,11 @@ func (w *walker) leaf(p page, low, high []byte, items *[]Item) error {
 		case 0:
 		case bucketElement:
 			item.Value, item.IsBucket = nil, true
-			if item.Sub, err = w.bucket(p.id, value); err != nil {
+			err := w.deeper(p.id, func() (err error) {
+				item.Sub, err = w.bucket(p.id, value)
+				return err
+			})
+			if err != nil {
 				return err
 			}
 		default:
@@ -224,7 +257,7 @@ func (w *walker) bucket(in uint64, value []byte) ([]Item, error) {
 	// It has no pages, so none may be claimed from within it.
 	var items []Item
 	p := page{id: in, flags: leafPage, count: int(order.Uint16(b[10:])), b: b}
-	if err := (&walker{}).leaf(p, nil, nil, &items); err != nil {
+	if err := (&walker{depth: w.depth}).leaf(p, nil, nil, &items); err != nil {
 		return nil, fmt.Errorf("bucket within it: %w", err)
 	}
 	return items, nil
