@@ -292,6 +292,22 @@ func TestCheck_wire(t *testing.T) {
 		}
 	})
 
+	// The server waits for a body that it would read; a client that never
+	// sends it must not hold the connection without an answer.
+	for why, length := range map[string]string{
+		"35_body_that_does_not_come":         "Content-Length: 5",
+		"35_chunked_body_that_does_not_come": "Transfer-Encoding: chunked",
+	} {
+		t.Run(why, func(t *testing.T) {
+			t.Parallel()
+			conn, r := dial(t)
+			io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\n"+length+"\r\n\r\n")
+			if !answer(t, r).Close {
+				t.Error("the connection stays open")
+			}
+		})
+	}
+
 	t.Run("35_expect_continue_is_not_asked_to_go_on", func(t *testing.T) {
 		t.Parallel()
 		conn, r := dial(t)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/seed-0c889b51/weir/bucket"
 )
@@ -36,7 +37,8 @@ type Config struct {
 	Cost func(*http.Request) int
 	// Refuse answers requests that are over a limit, in place of the problem
 	// document with status 429. When it runs the header fields are set but for
-	// those that describe a body. Nil means the problem document.
+	// those that describe a body. It has a second to read the body of the
+	// request, should it want to. Nil means the problem document.
 	Refuse http.Handler
 	// HideFields leaves the RateLimit and RateLimit-Policy fields out, for
 	// where an identity is unverified and what remains of its quota is nobody
@@ -143,7 +145,9 @@ func quoteAll(names []string) string {
 // A request that the limiter allows goes to next with the RateLimit fields
 // added to the header; whatever else is in the header stays, and the
 // [http.ResponseWriter] is the one it came with. A request that the limiter
-// refuses is answered without its body being read.
+// refuses is answered without a look at its body. An HTTP/1 server of net/http
+// nevertheless reads up to 256 KiB of it before it sends the answer, unless the
+// client waits for "100 Continue", so such a client has a second to send it.
 //
 // A request that cannot be counted does not pass but is answered with status
 // 503: one whose Key or Cost function panics, or that the limiter refuses
@@ -159,11 +163,26 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 	})
 }
 
+// bodyTimeout is how long a client whose request does not pass may take to send
+// its body.
+const bodyTimeout = time.Second
+
+// hurry makes the server give up on a body that does not come: it waits for it
+// before it sends an answer, for ever if it has no ReadTimeout. It clears the
+// deadline before the next request.
+func hurry(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		// Where this is not supported there is nothing to wait for.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+	}
+}
+
 // admit decides on a request, and answers it unless it may go on.
 func (m *Middleware) admit(w http.ResponseWriter, r *http.Request) bool {
 	s := m.pool.Get().(*scratch)
 	if !m.identify(s, r) {
 		m.release(s)
+		hurry(w, r)
 		unavailable(w, r)
 		return false
 	}
@@ -174,11 +193,13 @@ func (m *Middleware) admit(w http.ResponseWriter, r *http.Request) bool {
 		m.addFields(w.Header(), s)
 		m.release(s)
 	case slices.ContainsFunc(s.decisions, violated):
+		hurry(w, r)
 		m.refuse(w, r, s) // releases s
 	default:
 		// Not for a quota: a limiter that is closed, say.
 		m.release(s)
 		m.noteFailure(r, "Limiter refused for no policy", "")
+		hurry(w, r)
 		unavailable(w, r)
 	}
 	return allowed

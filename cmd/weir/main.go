@@ -5,9 +5,9 @@ package main
 
 import (
 	"context"
+	"log"
 	"os"
 	"os/signal"
-	"syscall"
 	"time"
 
 	"golang.org/x/term"
@@ -27,7 +27,7 @@ const duplicate = 500 * time.Millisecond
 // once.
 func run() int {
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, stopSignals()...)
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	force, stopNow := context.WithCancel(context.Background())
@@ -43,10 +43,11 @@ func run() int {
 		}
 	}()
 	return cli.Run(ctx, cli.World{
-		Args:     os.Args[1:],
-		Stdout:   os.Stdout,
-		Stderr:   os.Stderr,
-		Terminal: term.IsTerminal(int(os.Stderr.Fd())),
-		Force:    force,
+		Args:        os.Args[1:],
+		Stdout:      os.Stdout,
+		Stderr:      os.Stderr,
+		Terminal:    term.IsTerminal(int(os.Stderr.Fd())),
+		StandardLog: log.Default(),
+		Force:       force,
 	})
 }

@@ -60,8 +60,15 @@ type process struct {
 // serves.
 func serve(t *testing.T, dir string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, code: make(chan int, 1)}
-	p.cmd = exec.Command(binary, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)
+	return start(t, dir, exec.Command(binary, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...))
+}
+
+// start runs a command that is weir serve in a directory, and waits until it
+// serves.
+func start(t *testing.T, dir string, cmd *exec.Cmd) *process {
+	t.Helper()
+	args := cmd.Args[1:]
+	p := &process{t: t, cmd: cmd, code: make(chan int, 1)}
 	p.cmd.Dir = dir
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
@@ -230,14 +237,21 @@ func pythonServer(t *testing.T, python string) (string, error) {
 // it said on stderr.
 func fail(t *testing.T, dir string, args ...string) (int, string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, args...)
+	return failed(t, dir, exec.Command(binary, args...))
+}
+
+// failed is fail of a command that is weir.
+func failed(t *testing.T, dir string, cmd *exec.Cmd) (int, string) {
+	t.Helper()
 	cmd.Dir = dir
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer time.AfterFunc(patience, func() { cmd.Process.Kill() }).Stop()
 	var exit *exec.ExitError
-	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
+	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
 	return cmd.ProcessState.ExitCode(), stderr.String()

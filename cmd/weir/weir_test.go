@@ -114,7 +114,7 @@ func TestKilled(t *testing.T) {
 	if got := ask(t, p.url, "127.0.0.1", 1); got[0] != 429 {
 		t.Errorf("after kill -9: %d, want 429", got[0])
 	}
-	if !strings.Contains(p.stderr(), "after a crash (what was spent in its last 20ms may be missing)") {
+	if !strings.Contains(p.stderr(), "after a crash (what was spent since its last snapshot may be missing)") {
 		t.Errorf("the banner does not say that there was a crash:\n%s", p.stderr())
 	}
 }
@@ -223,37 +223,75 @@ func TestStateThatCannotBeUsed(t *testing.T) {
 		{"held by another process", "weir.db", func(t *testing.T, dir string) { serve(t, dir) }, "state file is in use by another process: stop it"},
 		{"a directory", ".", func(*testing.T, string) {}, "is a directory: name a file in it"},
 		{"below a file", "file/weir.db", func(t *testing.T, dir string) { write(t, filepath.Join(dir, "file"), "mine") }, "not a directory"},
-		{"in a directory that cannot be written", "closed/weir.db", func(t *testing.T, dir string) {
-			if os.Geteuid() == 0 {
-				t.Skip("root can write everywhere")
-			}
-			if err := os.Mkdir(filepath.Join(dir, "closed"), 0o500); err != nil {
-				t.Fatal(err)
-			}
-		}, "permission denied"},
 	} {
 		t.Run(tt.why, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			tt.make(t, dir)
-			before := tree(t, dir)
-			p := serve(t, dir, "--state", tt.path, "--limit", "ip 2/day")
-			first, _, _ := strings.Cut(p.stderr(), "\n")
-			if !strings.HasPrefix(first, "weir: --state ") || !strings.Contains(first, tt.says) || !strings.Contains(first, "enforced in memory") {
-				t.Errorf("the first line is %q, want one that says %q", first, tt.says)
-			}
-			if got := ask(t, p.url, "127.0.0.1", 3); !slices.Equal(got, []int{200, 200, 429}) {
-				t.Errorf("the statuses are %v, want 200, 200, 429", got)
-			}
-			p.terminate()
-			code, stderr := fail(t, dir, "serve", "--listen", "127.0.0.1:0", "--state", tt.path, "--state-failure=refuse")
-			if code != 1 || !strings.Contains(stderr, tt.says) || strings.Count(stderr, "\n") != 1 {
-				t.Errorf("with refuse: exit code %d, want 1 and one line:\n%s", code, stderr)
-			}
-			if after := tree(t, dir); after != before {
-				t.Errorf("what is there was changed from\n%s\nto\n%s", before, after)
-			}
+			checkUnusableState(t, dir, tt.path, tt.says, func(args ...string) *exec.Cmd { return exec.Command(binary, args...) })
 		})
+	}
+	t.Run("in a directory that cannot be written", func(t *testing.T) {
+		t.Parallel()
+		dir, weir := unprivileged(t)
+		if err := os.Mkdir(filepath.Join(dir, "closed"), 0o555); err != nil {
+			t.Fatal(err)
+		}
+		checkUnusableState(t, dir, "closed/weir.db", "permission denied", weir)
+	})
+}
+
+// checkUnusableState holds that a state that cannot be used is said, and that
+// the limits hold without it, or that weir does not start if told to refuse.
+func checkUnusableState(t *testing.T, dir, path, says string, weir func(args ...string) *exec.Cmd) {
+	t.Helper()
+	before := tree(t, dir)
+	p := start(t, dir, weir("serve", "--listen", "127.0.0.1:0", "--state", path, "--limit", "ip 2/day"))
+	first, _, _ := strings.Cut(p.stderr(), "\n")
+	if !strings.HasPrefix(first, "weir: --state ") || !strings.Contains(first, says) || !strings.Contains(first, "enforced in memory") {
+		t.Errorf("the first line is %q, want one that says %q", first, says)
+	}
+	if got := ask(t, p.url, "127.0.0.1", 3); !slices.Equal(got, []int{200, 200, 429}) {
+		t.Errorf("the statuses are %v, want 200, 200, 429", got)
+	}
+	p.terminate()
+	code, stderr := failed(t, dir, weir("serve", "--listen", "127.0.0.1:0", "--state", path, "--state-failure=refuse"))
+	if code != 1 || !strings.Contains(stderr, says) || strings.Count(stderr, "\n") != 1 {
+		t.Errorf("with refuse: exit code %d, want 1 and one line:\n%s", code, stderr)
+	}
+	if after := tree(t, dir); after != before {
+		t.Errorf("what is there was changed from\n%s\nto\n%s", before, after)
+	}
+}
+
+// unprivileged returns a directory, and what makes a weir that cannot write
+// everywhere: not as root.
+func unprivileged(t *testing.T) (dir string, weir func(args ...string) *exec.Cmd) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return t.TempDir(), func(args ...string) *exec.Cmd { return exec.Command(binary, args...) }
+	}
+	dir, err := os.MkdirTemp("", "weir") // t.TempDir is root's alone
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "weir")
+	write(t, path, string(program))
+	if err := os.Chmod(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir, func(args ...string) *exec.Cmd {
+		cmd := exec.Command(path, args...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		return cmd
 	}
 }
 
@@ -297,7 +335,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		code int
 		says string
 	}{
-		{"srve", 2, `unknown command "srve": want completion, help, serve, version; did you mean "serve"?`},
+		{"srve", 2, `unknown command "srve": want completion, help, serve, state, version; did you mean "serve"?`},
 		{"--limit ip_1/s", 2, `unknown flag "--limit"; did you mean "weir serve --limit"?`},
 		{"serve --lmit ip_1/s", 2, `unknown flag "--lmit"; did you mean "--limit"?`},
 		{"serve --limit", 2, "--limit has no value: want --limit 'KEY LIMIT [dry-run]'"},
@@ -319,7 +357,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{"serve --snapshot-every 10", 3, `--snapshot-every "10": want a duration from 10ms to 24h0m0s`},
 		{"serve --state-failure maybe", 3, `--state-failure "maybe": want memory or refuse`},
 		{"serve --log-level loud", 3, `--log-level "loud": want debug, info, warn or error`},
-		{"serve --listen 203.0.113.7:0", 1, `this machine does not have that address`},
+		{"serve --listen 203.0.113.7:0", 3, `this machine does not have that address`},
 	} {
 		t.Run(tt.line, func(t *testing.T) {
 			t.Parallel()

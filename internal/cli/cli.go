@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,11 +27,15 @@ const (
 
 // A World is what a run of the command has to do with.
 type World struct {
-	Args           []string // without the name of the program
+	Args           []string  // without the name of the program
+	Stdin          io.Reader // nil is that of the process
 	Stdout, Stderr io.Writer
 	// Terminal tells that Stderr is one: logs are then text, and JSON
 	// otherwise.
 	Terminal bool
+	// StandardLog is the logger that packages use which were given none. Serving
+	// makes it pass on only what names no client. Nil is left alone.
+	StandardLog *log.Logger
 	// Force ends when the command is to stop without waiting for anything.
 	Force context.Context
 }
@@ -89,9 +94,10 @@ in a file and survives restarts.`,
 			return unknownCommand(cmd, args[0])
 		},
 	}
+	root.SetIn(w.Stdin)
 	root.SetOut(w.Stdout)
 	root.SetErr(w.Stderr)
-	root.AddCommand(newServe(w), newVersion(w.Stdout))
+	root.AddCommand(newServe(w), newState(w), newVersion(w.Stdout))
 	root.SetHelpCommand(newHelp())
 	root.SetFlagErrorFunc(flagError)
 	root.InitDefaultCompletionCmd()

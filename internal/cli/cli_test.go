@@ -23,6 +23,7 @@ const (
 	wantURL    = ": want a URL such as http://127.0.0.1:3000"
 	wantListen = "want HOST:PORT, such as 127.0.0.1:8080, or :8080 for all addresses"
 	wantTrust  = ": want an address or a network, such as 10.0.0.5 or 10.0.0.0/8, one for each --trust"
+	wantUser   = " has a meaning of its own: want a field that only says who the user is, such as X-User"
 	wantBits   = ": want a whole number from 32 to 128"
 	wantKey    = "want ip, user, header:NAME, cookie:NAME, path, global, or several joined by '+', such as ip+path"
 )
@@ -36,10 +37,10 @@ func TestMistakes(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"srve"}, 2, `unknown command "srve": want completion, help, serve, version; did you mean "serve"?`},
-		{[]string{"run"}, 2, `unknown command "run": want completion, help, serve, version`},
-		{[]string{"\x1b[2J\n"}, 2, `unknown command "\x1b[2J\n": want completion, help, serve, version`},
-		{[]string{"help", "srve"}, 2, `unknown command "srve": want completion, help, serve, version; did you mean "serve"?`},
+		{[]string{"srve"}, 2, `unknown command "srve": want completion, help, serve, state, version; did you mean "serve"?`},
+		{[]string{"run"}, 2, `unknown command "run": want completion, help, serve, state, version`},
+		{[]string{"\x1b[2J\n"}, 2, `unknown command "\x1b[2J\n": want completion, help, serve, state, version`},
+		{[]string{"help", "srve"}, 2, `unknown command "srve": want completion, help, serve, state, version; did you mean "serve"?`},
 		{[]string{"completion", "bsh"}, 2, `unknown command "bsh": want bash, fish, powershell, zsh; did you mean "bash"?`},
 		{[]string{"version", "1"}, 2, `unexpected argument "1": weir version takes flags only`},
 		{[]string{"--to", "http://a"}, 2, `unknown flag "--to"; did you mean "weir serve --to"?`},
@@ -66,6 +67,16 @@ func TestMistakes(t *testing.T) {
 		{serve("--user-header", "X User"), 3, `--user-header "X User": header name "X User": want letters, digits and !#$%&'*-.^` + "`|~"},
 		{serve("--user-header", "X_User"), 3, `--user-header "X_User": header name "X_User": fields with a '_' in the name are dropped, since some servers take it for a '-': want another name`},
 		{serve("--user-header", "host"), 3, `--user-header "host": header name "Host" is part of the connection, not of who sends the request: want another name`},
+		{serve("--user-header", "x-forwarded-user"), 3, `--user-header "x-forwarded-user": X-Forwarded-User` + wantUser},
+		{serve("--user-header", "Forwarded"), 3, `--user-header "Forwarded": Forwarded` + wantUser},
+		{serve("--user-header", "X-Real-IP"), 3, `--user-header "X-Real-IP": X-Real-Ip` + wantUser},
+		{serve("--user-header", "Authorization"), 3, `--user-header "Authorization": Authorization` + wantUser},
+		{serve("--user-header", "cookie"), 3, `--user-header "cookie": Cookie` + wantUser},
+		{serve("--user-header", "Proxy-Authorization"), 3, `--user-header "Proxy-Authorization": Proxy-Authorization` + wantUser},
+		{serve("--user-header", "TE"), 3, `--user-header "TE": Te` + wantUser},
+		{serve("--user-header", "upgrade"), 3, `--user-header "upgrade": Upgrade` + wantUser},
+		{serve("--user-header", "keep-alive"), 3, `--user-header "keep-alive": Keep-Alive` + wantUser},
+		{serve("--user-header", "connection"), 3, `--user-header "connection": header name "Connection" is part of the connection, not of who sends the request: want another name`},
 		{serve("--to", ""), 3, `--to "": it is empty` + wantURL},
 		{serve("--to", "localhost:3000"), 3, `--to "localhost:3000": it has no scheme` + wantURL + `; did you mean "http://localhost:3000"?`},
 		{serve("--to", "ftp://a"), 3, `--to "ftp://a": scheme "ftp": want http or https, such as http://127.0.0.1:3000`},
@@ -100,6 +111,9 @@ func TestMistakes(t *testing.T) {
 		{serve("--upstream-timeout", "soon"), 3, `--upstream-timeout "soon": want a duration from 0s to 24h0m0s, with its unit, such as 500ms, 10s or 1m30s`},
 		{serve("--log-level", "verbose"), 3, `--log-level "verbose": want debug, info, warn or error`},
 		{serve("--log-level", "wran"), 3, `--log-level "wran": want debug, info, warn or error; did you mean "warn"?`},
+		{serve("--listen", "203.0.113.7:0"), 3, `--listen "203.0.113.7:0": this machine does not have that address: want one of its own, such as 127.0.0.1:8080`},
+		{serve("--listen", "no..name:0"), 3, `--listen "no..name:0": the name is not known: want an address of this machine, such as 127.0.0.1:8080`},
+		{serve("--state", ""), 3, `--state "": it is empty: want the path of a file, or none`},
 		{serve("--state", "a\x00b"), 3, `--state "a\x00b": it has a NUL byte: want the path of a file, or none`},
 		{serve("--log-level", strings.Repeat("x", 1000)), 3, `--log-level "` + strings.Repeat("x", 80) + `"...: want debug, info, warn or error`},
 	} {
@@ -130,9 +144,17 @@ func TestHelp(t *testing.T) {
 		if code != 0 || stderr != "" {
 			t.Errorf("weir %q: code %d, stderr %q", args, code, stderr)
 		}
-		lines := strings.Split(stdout, "\n")
-		if len(lines) < 4 || lines[0] != "Examples:" {
+		what, examples, _ := strings.Cut(stdout, "Examples:\n")
+		lines := append([]string{""}, strings.Split(examples, "\n")...)
+		if of := strings.Join(args, " "); strings.Contains(of, "serve") {
+			if !strings.HasPrefix(what, "weir serve is an HTTP server that counts") || strings.Count(what, "\n") != 3 {
+				t.Errorf("weir %s does not say what it is, in two lines, before the examples:\n%s", of, stdout)
+			}
+		} else if what != "" {
 			t.Errorf("weir %q does not begin with examples:\n%s", args, stdout)
+		}
+		if len(lines) < 4 {
+			t.Errorf("weir %q has no examples:\n%s", args, stdout)
 			continue
 		}
 		for _, line := range lines[1:4] {
@@ -163,12 +185,10 @@ func TestExamplesAreValid(t *testing.T) {
 // With no limit given there are the two that everybody is told of.
 func TestDefaultLimits(t *testing.T) {
 	t.Parallel()
-	for _, state := range []string{"none", ""} {
-		code, _, stderr := run("serve", "--listen", "127.0.0.1:0", "--state", state)
-		for _, want := range []string{"limit      ip 100/min: ", "limit      user 1000/day: ", "(the default, since no --limit is given)", "state      none"} {
-			if code != 0 || !strings.Contains(stderr, want) {
-				t.Errorf("code %d, and the banner lacks %q:\n%s", code, want, stderr)
-			}
+	code, _, stderr := run("serve", "--listen", "127.0.0.1:0", "--state", "none")
+	for _, want := range []string{"limit      ip 100/min: ", "limit      user 1000/day: ", "(the default, since no --limit is given)", "state      none"} {
+		if code != 0 || !strings.Contains(stderr, want) {
+			t.Errorf("code %d, and the banner lacks %q:\n%s", code, want, stderr)
 		}
 	}
 }

@@ -78,7 +78,7 @@ func (f *serveFlags) config() (serve.Config, error) {
 		}},
 		{"listen", &f.listen, func(text string) error { cfg.Listen = text; return checkListen(text) }},
 		{"user-header", &f.userHeader, func(text string) (err error) {
-			cfg.UserHeader, err = policy.HeaderName(text)
+			cfg.UserHeader, err = parseUserHeader(text)
 			return err
 		}},
 		{"ipv6-prefix", &f.ipv6Prefix, func(text string) (err error) {
@@ -88,6 +88,9 @@ func (f *serveFlags) config() (serve.Config, error) {
 		{"state", &f.state, func(text string) error {
 			if text != "none" {
 				cfg.State = text
+			}
+			if text == "" {
+				return errors.New("it is empty: want the path of a file, or none")
 			}
 			if strings.ContainsRune(text, 0) {
 				return errors.New("it has a NUL byte: want the path of a file, or none")
@@ -143,6 +146,21 @@ func parseLimits(texts []string, userHeader string) ([]policy.Policy, error) {
 		}
 	}
 	return policies, nil
+}
+
+// parseUserHeader reads the name of a field of its own: of one that means
+// something else, either the upstream or the limits would read it wrong.
+func parseUserHeader(text string) (string, error) {
+	name, err := policy.HeaderName(text)
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case strings.HasPrefix(name, "X-Forwarded-"), strings.HasPrefix(name, "Proxy-"), slices.Contains([]string{
+		"Forwarded", "X-Real-Ip", "Authorization", "Cookie", "Keep-Alive", "Te", "Upgrade"}, name): // and those of HeaderName
+		return "", fmt.Errorf("%s has a meaning of its own: want a field that only says who the user is, such as X-User", name)
+	}
+	return name, nil
 }
 
 // parseTrust reads addresses and networks of proxies.

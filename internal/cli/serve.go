@@ -25,7 +25,10 @@ func newServe(w World) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Limit requests, and pass on those that are within their limits",
-		Long: `Examples:
+		Long: `weir serve is an HTTP server that counts each client's requests against limits. It
+passes on to your API what is within them, and answers the rest with 429.
+
+Examples:
   weir serve --limit 'ip 5/min'
   weir serve --to http://127.0.0.1:3000 --listen :8080 --limit 'ip 100/min' --limit 'user 1000/day burst 50'
   weir serve --to http://127.0.0.1:3000 --trust 10.0.0.0/8 --limit 'header:X-Api-Key 10/s' --limit 'ip+path 5/s dry-run'
@@ -45,8 +48,9 @@ must be within all limits, and counts against none if it is not. With no --limit
 they are 'ip 100/min' and 'user 1000/day'.
 
 The Host of a request is passed on to an upstream at http://, and is that of the
-URL to one at https://. Stop it with Ctrl-C or SIGTERM: requests in flight are
-finished, for up to 10 seconds; a second signal stops it at once.
+URL to one at https://. Stop it with Ctrl-C or SIGTERM, or by closing its
+terminal: requests in flight are finished, for up to 10 seconds; a second signal
+stops it at once.
 
 Exit codes: 0 stopped as told, 1 failed, 2 unknown command, flag or argument,
 3 a value that is not valid.`,
@@ -61,6 +65,9 @@ Exit codes: 0 stopped as told, 1 failed, 2 unknown command, flag or argument,
 				return valueError{err}
 			}
 			cfg.Logger = newLogger(w, level)
+			if w.StandardLog != nil {
+				serve.Redact(w.StandardLog, cfg.Logger)
+			}
 			cfg.Banner = w.Stderr
 			server, err := serve.New(cfg)
 			if err != nil {

@@ -30,8 +30,7 @@ const dryRun = "dry-run"
 // A Policy is a limit, what it counts by, and a name.
 type Policy struct {
 	// Name tells the policy from others, in header fields and in the state
-	// file. It is the text of Key, and of a later policy with the same key
-	// that text, a slash and the window: "ip", "ip/s".
+	// file: "ip", or "ip/s"; see [ParseList].
 	Name string
 	// Key is who a request counts for.
 	Key Key
@@ -79,32 +78,39 @@ func Parse(text string) (Policy, error) {
 	return p, nil
 }
 
-// ParseList reads policies, and gives each a name of its own. An error begins
-// with the quoted text that is wrong.
+// ParseList reads policies, and gives each a name of its own: the text of its
+// key, and where several have one key, that text for the one with the longest
+// window and "KEY/WINDOW" for the others. What clients have used is kept under
+// the name, so it must not depend on the order of the texts: a limit that moved
+// would take over what was used of another. An error begins with the quoted
+// text that is wrong.
 func ParseList(texts ...string) ([]Policy, error) {
 	policies := make([]Policy, len(texts))
-	first := map[string]int{} // index by name
+	longest := map[string]int{} // index by key
 	for i, text := range texts {
 		p, err := Parse(text)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", quote(text), err)
 		}
-		j, taken := first[p.Name]
-		if taken {
-			if policies[j].Limit.Window == p.Limit.Window {
+		for j, before := range policies[:i] {
+			if before.Name == p.Name && before.Limit.Window == p.Limit.Window {
 				return nil, sameWindow(text, texts[j])
-			}
-			p.Name += "/" + windowName(p.Limit)
-			if j, taken = first[p.Name]; taken {
-				return nil, sameWindow(text, texts[j])
-			}
-			if len(p.Name) > maxName {
-				return nil, fmt.Errorf("%s: name %s has %d characters: want at most %d for a key that is limited twice, with its window",
-					quote(text), quote(p.Name), len(p.Name), maxName)
 			}
 		}
-		first[p.Name] = i
+		if j, ok := longest[p.Name]; !ok || p.Limit.Window > policies[j].Limit.Window {
+			longest[p.Name] = i
+		}
 		policies[i] = p
+	}
+	for i := range policies {
+		p := &policies[i]
+		if longest[p.Name] == i {
+			continue
+		}
+		if p.Name += "/" + windowName(p.Limit); len(p.Name) > maxName {
+			return nil, fmt.Errorf("%s: name %s has %d characters: want at most %d for a key that is limited twice, with its window",
+				quote(texts[i]), quote(p.Name), len(p.Name), maxName)
+		}
 	}
 	return policies, nil
 }

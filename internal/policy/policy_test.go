@@ -70,9 +70,37 @@ func TestNames(t *testing.T) {
 	for _, p := range policies {
 		names = append(names, p.Name)
 	}
-	want := []string{"ip", "user", "ip/s", "ip/500us", "ip/1h30m", "ip+path", "ip/7day"}
+	want := []string{"ip/min", "user", "ip/s", "ip/500us", "ip/1h30m", "ip+path", "ip"}
 	if !reflect.DeepEqual(names, want) {
-		t.Errorf("names %q, want %q: the key, with the window where the key is taken, in ASCII", names, want)
+		t.Errorf("names %q, want %q: the key, with the window where another has a longer one, in ASCII", names, want)
+	}
+}
+
+// What clients have used is kept under the name, so a limit keeps it wherever
+// it stands.
+func TestNamesDoNotDependOnTheOrder(t *testing.T) {
+	t.Parallel()
+	want := map[string]string{"ip 1000/day": "ip", "ip 100/min": "ip/min", "ip 10/s": "ip/s", "user 5/s": "user"}
+	for _, tt := range []struct {
+		why   string
+		texts []string
+	}{
+		{"the longest first", []string{"ip 1000/day", "ip 100/min", "ip 10/s", "user 5/s"}},
+		{"the longest last", []string{"user 5/s", "ip 10/s", "ip 100/min", "ip 1000/day"}},
+		{"the longest in between", []string{"ip 10/s", "ip 1000/day", "user 5/s", "ip 100/min"}},
+		{"another one in front", []string{"ip 10/s", "ip 100/min", "ip 1000/day"}},
+		{"that one removed", []string{"ip 100/min", "ip 1000/day"}},
+		{"only the longest left", []string{"ip 1000/day"}},
+	} {
+		policies, err := policy.ParseList(tt.texts...)
+		if err != nil {
+			t.Fatalf("%s: %v", tt.why, err)
+		}
+		for i, p := range policies {
+			if p.Name != want[tt.texts[i]] {
+				t.Errorf("%s: %q is named %q, want %q", tt.why, tt.texts[i], p.Name, want[tt.texts[i]])
+			}
+		}
 	}
 }
 

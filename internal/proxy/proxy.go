@@ -92,10 +92,15 @@ func newTransport(timeout time.Duration) *http.Transport {
 }
 
 // ServeHTTP passes a request on. One that has been here before is answered
-// with status 508, one that the upstream does not answer with 502 or 504.
+// with status 508, one whose path leads out of that of the upstream's URL with
+// 400, one that the upstream does not answer with 502 or 504.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p.looped(r) {
 		problem(w, r, http.StatusLoopDetected, "The request has come back to where it was passed on: the upstream leads here.")
+		return
+	}
+	if p.below() && leaves(r.URL.Path) {
+		problem(w, r, http.StatusBadRequest, "The path of the request leads out of what is served here.")
 		return
 	}
 	if r.ContentLength != 0 {

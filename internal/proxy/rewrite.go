@@ -21,7 +21,13 @@ const (
 func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 	in, out := pr.In, pr.Out
 	pr.SetURL(p.cfg.To)
-	out.URL.RawQuery = in.URL.RawQuery // as sent: nothing here is decided by it
+	out.URL.RawQuery = in.URL.RawQuery                         // as sent: nothing here is decided by it
+	if in.Method == http.MethodOptions && in.URL.Path == "*" { // about the server as a whole
+		out.URL.Path, out.URL.RawPath = "*", ""
+		if p.below() {
+			out.URL.Path, out.URL.RawPath = p.cfg.To.Path, p.cfg.To.RawPath
+		}
+	}
 	if out.URL.Scheme == "http" {
 		out.Host = in.Host
 	}

@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"bufio"
 	"crypto/tls"
 	"fmt"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/seed-0c889b51/weir/internal/proxy"
@@ -92,6 +94,7 @@ func TestRequestLineAndHost(t *testing.T) {
 		{"escapes stay what they are", "", "/a%2Fb/%41?x=%zz;y", "/a%2Fb/%41?x=%zz;y"},
 		{"double slashes and dots stay", "", "//a/../b/./c", "//a/../b/./c"},
 		{"below the path of the upstream", "/api", "/v1?q", "/api/v1?q"},
+		{"dots that stay below it", "/api", "/v1/../v2/./x..y/%2e%2e", "/api/v1/../v2/./x..y/%2e%2e"},
 		{"one slash between", "/api/", "/v1/", "/api/v1/"},
 	} {
 		t.Run(tt.why, func(t *testing.T) {
@@ -110,6 +113,81 @@ func TestRequestLineAndHost(t *testing.T) {
 			}
 			if r.Host != "shop.example:8080" {
 				t.Errorf("the upstream got the host %q, want the one that the client asked for", r.Host)
+			}
+		})
+	}
+}
+
+func TestOptionsOfTheServer(t *testing.T) {
+	t.Parallel()
+	for base, want := range map[string]string{"": "*", "/": "*", "/api": "/api"} {
+		got := make(chan string, 1)
+		handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.RequestURI })
+		up := httptest.NewUnstartedServer(handler)
+		up.Config.DisableGeneralOptionsHandler = true
+		up.Start()
+		t.Cleanup(up.Close)
+		to, err := proxy.ParseTarget(up.URL + base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := proxy.New(proxy.Config{To: to})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(p.CloseIdle)
+		p.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("OPTIONS", "*", nil))
+		if uri := <-got; uri != want {
+			t.Errorf("upstream %q was asked for %q, want %q", base, uri, want)
+		}
+	}
+}
+
+// An upstream of which only a part is to be reached: no path leads out of it,
+// however its server reads the path.
+func TestPathsThatLeadOutOfTheBase(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		base, path string
+		status     int
+	}{
+		{"/api", "/../admin", 400},
+		{"/api", "/..", 400},
+		{"/api/", "/v1/../../admin", 400},
+		{"/api", "/%2e%2e/admin", 400},
+		{"/api", "/.%2E/admin", 400},
+		{"/api", "/v1/..%2f..%2fadmin", 400},
+		{"/api", "/v1//../../admin", 400},
+		{"/api", `/..\admin`, 400},
+		{"/api", "/..%5cadmin", 400},
+		{"/api", "/..;x/admin", 400},
+		{"/api", "/;x/../admin", 400},
+		{"/api", "/./v1/../../admin/back", 400},
+		{"/api", "/v1/../v2", 200},
+		{"/api", "/...", 200},
+		{"", "/../admin", 200},
+		{"/", "/../admin", 200},
+	} {
+		t.Run(tt.base+" "+tt.path, func(t *testing.T) {
+			t.Parallel()
+			var asked atomic.Int32
+			addr := front(t, upstream(t, func(http.ResponseWriter, *http.Request) { asked.Add(1) })+tt.base, nil)
+			conn, err := net.Dial("tcp", strings.TrimPrefix(addr, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", tt.path)
+			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			if res.StatusCode != tt.status || asked.Load() != int32(200/tt.status) {
+				t.Errorf("status %d, and the upstream was asked %d times, want %d", res.StatusCode, asked.Load(), tt.status)
+			}
+			if got := res.Header.Get("Content-Type"); tt.status == 400 && got != "application/problem+json" {
+				t.Errorf("Content-Type: %s", got)
 			}
 		})
 	}

@@ -53,15 +53,21 @@ func dryRunNote(p policy.Policy) string {
 	return ""
 }
 
-// evadable says so if all limits are by what a client can make up.
+// evadable says so if nothing is refused, or all limits are by what a client can
+// make up.
 func evadable(policies []policy.Policy) string {
+	dry := true
 	for _, p := range policies {
 		if p.DryRun {
 			continue
 		}
-		if p.Key.Has(policy.Global) || len(p.Key) == 1 && (p.Key.Has(policy.IP) || p.Key.Has(policy.User)) {
+		dry = false
+		if !p.Key.Has(policy.Path) && !p.Key.Has(policy.Header) && !p.Key.Has(policy.Cookie) {
 			return ""
 		}
+	}
+	if dry {
+		return "all limits are dry runs: nothing is refused"
 	}
 	return "no limit is by ip, user or global alone: a client that makes up paths, headers or cookies is not held"
 }
@@ -109,7 +115,7 @@ func stateText(cfg Config, r persist.Restored, stateErr error) string {
 		text += ", written " + age
 	}
 	if !r.Clean {
-		text += fmt.Sprintf(", after a crash (what was spent in its last %v may be missing)", r.Interval)
+		text += ", after a crash (what was spent since its last snapshot may be missing)"
 	}
 	if r.FellBack {
 		text += ", from the snapshot before the last"

@@ -24,6 +24,9 @@ func TestBanner(t *testing.T) {
 		{"nothing holds who makes up keys", []string{"header:X-Api-Key 1/s", "ip+path 1/s", "ip 1/s dry-run"}, false, []string{
 			"trust      nobody: the client is who connects\n",
 			"note       no limit is by ip, user or global alone: a client that makes up paths, headers or cookies is not held\n"}, "--trust"},
+		{"who makes up keys is held by what he cannot make up", []string{"header:X-Api-Key 1/s", "user+ip 9/s"}, true, nil, "note"},
+		{"nothing is refused", []string{"ip 1/s dry-run", "path 1/s dry-run"}, false, []string{
+			"note       all limits are dry runs: nothing is refused\n"}, "makes up"},
 		{"all together are held", []string{"header:X-Api-Key 1/s", "global 9/s"}, false, nil, "note"},
 	} {
 		t.Run(tt.why, func(t *testing.T) {

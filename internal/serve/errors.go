@@ -19,18 +19,19 @@ func configError(err error) error { return configErr{err} }
 func (e configErr) Is(target error) bool { return target == ErrConfig }
 func (e configErr) Unwrap() error        { return e.error }
 
-// listenError says why an address cannot be listened on.
+// listenError says why an address cannot be listened on. It is ErrConfig if
+// the same address will not do later either.
 func listenError(address string, err error) error {
 	var dns *net.DNSError
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("--listen %q: the address is in use: stop what listens there, or want another port such as 127.0.0.1:0 for a free one", address)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("--listen %q: this machine does not have that address: want one of its own, such as 127.0.0.1:8080", address)
+		return configError(fmt.Errorf("--listen %q: this machine does not have that address: want one of its own, such as 127.0.0.1:8080", address))
 	case errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("--listen %q: not permitted: want a port from 1024 on, or the right to listen below", address)
-	case errors.As(err, &dns):
-		return fmt.Errorf("--listen %q: the name is not known: want an address of this machine, such as 127.0.0.1:8080", address)
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return configError(fmt.Errorf("--listen %q: the name is not known: want an address of this machine, such as 127.0.0.1:8080", address))
 	}
 	return fmt.Errorf("--listen %q: %w", address, err)
 }

@@ -20,9 +20,18 @@ func (h starting) Enabled(ctx context.Context, level slog.Level) bool {
 	return (level != slog.LevelInfo || h.over.Load()) && h.Handler.Enabled(ctx, level)
 }
 
-// newErrorLog returns where net/http logs. Its lines hold addresses of clients
-// and values of panics, so little of them is passed on.
+// newErrorLog returns where net/http logs.
 func newErrorLog(to *slog.Logger) *log.Logger { return log.New(errorLog{to}, "", 0) }
+
+// Redact has a logger that net/http writes to pass on to another only what
+// names no client: its lines hold addresses of clients, values of panics and
+// pieces of messages. It is for the standard logger, which the client of
+// net/http writes to and cannot be told not to; a [Server] does it for its own.
+func Redact(l *log.Logger, to *slog.Logger) {
+	l.SetFlags(0)
+	l.SetPrefix("")
+	l.SetOutput(errorLog{to})
+}
 
 type errorLog struct{ to *slog.Logger }
 

@@ -79,8 +79,8 @@ type Server struct {
 }
 
 // New listens, opens the state, and says so in the banner. The error is
-// [ErrConfig] if the configuration is wrong; otherwise the address or the
-// state cannot be used.
+// [ErrConfig] if the configuration is wrong, such as an address that is not
+// this machine's; otherwise the address or the state cannot be used now.
 func New(cfg Config) (_ *Server, err error) {
 	listener, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
@@ -109,6 +109,9 @@ func New(cfg Config) (_ *Server, err error) {
 		return nil, configError(err)
 	}
 	writeBanner(cfg, listener.Addr(), limiter.Restored(), stateErr)
+	if stateErr != nil {
+		cfg.Logger.Error("the state cannot be used: limits are enforced in memory", "state", cfg.State, "reason", stateErr.Error())
+	}
 
 	base, cut := context.WithCancel(context.Background())
 	return &Server{
@@ -123,6 +126,8 @@ func New(cfg Config) (_ *Server, err error) {
 			MaxHeaderBytes:    maxHeaderBytes,
 			ErrorLog:          newErrorLog(cfg.Logger),
 			BaseContext:       func(net.Listener) context.Context { return base },
+			// OPTIONS * counts too, and is the upstream's to answer.
+			DisableGeneralOptionsHandler: true,
 		},
 	}, nil
 }

@@ -1,6 +1,7 @@
 package serve_test
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -261,6 +262,52 @@ func TestOwnAddressAsUpstream(t *testing.T) {
 				t.Errorf("the error is %v", err)
 			}
 		})
+	}
+}
+
+// A request about the server as a whole counts like any other, and the upstream
+// answers it.
+func TestOptionsOfTheServer(t *testing.T) {
+	t.Parallel()
+	asked := make(chan string, 3)
+	cfg := config(t, "ip 2/day")
+	cfg.To = to(t, func(_ http.ResponseWriter, r *http.Request) { asked <- r.Method + " " + r.RequestURI })
+	cfg.To.Path = "/base" // net/http answers OPTIONS * in the place of the test's upstream
+	s := start(t, cfg)
+	for i, want := range []int{200, 200, 429} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("request %d: %d, want %d", i+1, res.StatusCode, want)
+		}
+	}
+	if n := len(asked); n != 2 || <-asked != "OPTIONS /base" {
+		t.Errorf("the upstream was asked %d times, want 2, for OPTIONS /base", n)
+	}
+}
+
+// An address that will not do later either is a mistake in the configuration.
+func TestAddressThatIsNotOurs(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"203.0.113.7:0": "this machine does not have that address: want one of its own",
+		"no..name:0":    "the name is not known: want an address of this machine", // no resolver is asked for it
+	} {
+		cfg := config(t, "ip 1/s")
+		cfg.Listen = address
+		_, err := serve.New(cfg)
+		if !errors.Is(err, serve.ErrConfig) || !strings.Contains(err.Error(), want) {
+			t.Errorf("listening on %s: %v, want ErrConfig that says %q", address, err, want)
+		}
 	}
 }
 

@@ -110,6 +110,9 @@ func TestUnusableState(t *testing.T) {
 				t.Errorf("statuses %d and %d, want 200 and 429", a, b)
 			}
 			s.close(t)
+			if log := s.log.String(); !strings.Contains(log, `"level":"ERROR","msg":"the state cannot be used`) || !strings.Contains(log, tt.says) {
+				t.Errorf("the log does not say that and why the state is not used:\n%s", log)
+			}
 
 			cfg.NeedState = true
 			cfg.Logger, cfg.Banner = discard, io.Discard
