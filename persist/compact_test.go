@@ -80,6 +80,9 @@ func TestCompactWithoutGainLeavesTheFile(t *testing.T) {
 	if err != nil || statErr != nil || before != after || before != was.Size() || !os.SameFile(was, is) {
 		t.Errorf("%d, %d, %v, %v: want the same file of %d bytes", before, after, err, statErr, was.Size())
 	}
+	if names := list(t, filepath.Dir(path)); len(names) != 2 {
+		t.Errorf("there are %q", names)
+	}
 }
 
 // What a newer version has written stays, and no secret is needed.

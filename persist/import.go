@@ -330,7 +330,7 @@ func scanError(lines *bufio.Scanner, n int) error {
 // decodeLine reads one JSON object that is all of a line.
 func decodeLine(line []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(line))
-	
+	d.DisallowUnknownFields()
 	err := d.Decode(into)
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError

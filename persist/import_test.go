@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -136,15 +137,85 @@ func TestImportRefusesFiles(t *testing.T) {
 			text := exported(t, path, c)
 			path = tt.edit(t, path)
 			before := contentsOf(t, filepath.Dir(path))
-			_, err := Import(path, Config{LockTimeout: 10 * time.Millisecond}, strings.NewReader(text))
+			in := &linewise{text: text}
+			_, err := Import(path, Config{LockTimeout: 10 * time.Millisecond}, in)
 			if err == nil || !strings.Contains(err.Error(), tt.want) || tt.is != nil && !errors.Is(err, tt.is) {
 				t.Errorf("Import: %v: want %s", err, tt.want)
 			}
 			if contentsOf(t, filepath.Dir(path)) != before {
 				t.Error("what is there was changed")
 			}
+			if in.reads > 1 {
+				t.Error("more than the header was read to find out")
+			}
 		})
 	}
+}
+
+// A linewise reads a line at a time, and calls then before the second.
+type linewise struct {
+	text  string
+	reads int
+	then  func()
+}
+
+func (l *linewise) Read(p []byte) (int, error) {
+	if l.text == "" {
+		return 0, io.EOF
+	}
+	if l.reads++; l.reads == 2 && l.then != nil {
+		l.then()
+	}
+	line, _, _ := strings.Cut(l.text, "\n")
+	n := copy(p, l.text[:min(len(l.text), len(line)+1)])
+	l.text = l.text[n:]
+	return n, nil
+}
+
+// A file that is damaged while the input is read is not moved aside either: who
+// imports is told, and decides.
+func TestImportIntoAFileThatIsDamagedMeanwhile(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	path := newState(t, c, true, section("a", daily, debts{1: time.Hour}))
+	var damaged string
+	in := &linewise{text: exported(t, path, c), then: func() {
+		writeFile(t, path, nil)
+		damaged = contentsOf(t, filepath.Dir(path))
+	}}
+	if _, err := Import(path, Config{}, in); !errors.Is(err, ErrDamaged) {
+		t.Errorf("Import: %v: want ErrDamaged", err)
+	}
+	if damaged == "" || contentsOf(t, filepath.Dir(path)) != damaged {
+		t.Error("what is there was changed")
+	}
+}
+
+// Nor is the secret taken for granted that it had before.
+func TestImportIntoAFileWhoseSecretChangesMeanwhile(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	path := newState(t, c, true, section("a", daily, debts{1: time.Hour}))
+	in := &linewise{text: exported(t, path, c), then: func() {
+		if _, err := purgeFree(path); err != nil {
+			t.Error(err)
+		}
+	}}
+	if _, err := Import(path, Config{}, in); err == nil || !strings.Contains(err.Error(), "its secret has changed meanwhile") {
+		t.Errorf("Import: %v", err)
+	}
+	if got := copied(mustRead(t, path, c)); len(got) != 0 {
+		t.Errorf("it holds %v", got)
+	}
+}
+
+// purgeFree is Purge as another process would run it.
+func purgeFree(path string) (Purged, error) {
+	cfg, err := Config{}.withDefaults()
+	if err != nil {
+		return Purged{}, err
+	}
+	return (&File{path: path, cfg: cfg, clocks: readClocks}).purge(false)
 }
 
 func TestImportUnderASecretGiven(t *testing.T) {

@@ -208,7 +208,7 @@ func TestPurgeRefuses(t *testing.T) {
 			lock(t, path)
 			file, err := os.OpenFile(path, os.O_RDWR, 0)
 			if err == nil {
-				_, err = file.WriteAt(make([]byte, 1<<14), int64(2*os.Getpagesize()))
+				_, err = file.WriteAt(make([]byte, len(readFile(t, path))), 0)
 			}
 			if err = errors.Join(err, file.Close()); err != nil {
 				t.Fatal(err)

@@ -180,6 +180,19 @@ func TestVerifySurvivesItsChild(t *testing.T) {
 	}
 }
 
+func TestHeadIsBounded(t *testing.T) {
+	t.Parallel()
+	h := &head{most: 3}
+	for _, text := range []string{"ab", "cdef", "g", ""} {
+		if n, err := h.Write([]byte(text)); n != len(text) || err != nil {
+			t.Errorf("Write(%q) = %d, %v: want all of it taken", text, n, err)
+		}
+	}
+	if string(h.bytes) != "abc" {
+		t.Errorf("it keeps %q: want abc", h.bytes)
+	}
+}
+
 func ExampleCheck() {
 	dir, err := os.MkdirTemp("", "weir")
 	if err != nil {
