@@ -174,6 +174,29 @@ func TestCloseIsFinalAndSafe(t *testing.T) {
 	}
 }
 
+// A file that was removed meanwhile is made anew by the final snapshot, with all
+// that was ever spent.
+func TestCloseMakesARemovedFileAnew(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "weir.db")
+	l := mustOpen(t, weir.Config{Policies: two(5, 5), Path: path})
+	l.Take(2, "a", "a")
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Skip(err) // Windows does not let go of it
+	}
+	l.Take(1, "b", "b")
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = mustOpen(t, weir.Config{Policies: two(5, 5), Path: path})
+	if a, b := l.Peek(1, "a", "a"), l.Peek(1, "b", "b"); a.Remaining != 3 || b.Remaining != 4 || !l.Restored().Clean {
+		t.Errorf("%d and %d left, want 3 and 4; restored %+v", a.Remaining, b.Remaining, l.Restored())
+	}
+}
+
 func TestSnapshotsAreTakenByThemselves(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "weir.db")

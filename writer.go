@@ -149,7 +149,7 @@ func (w *writer) save(final bool) error {
 	}
 	done, err := w.file.Save(snapshot)
 	w.full = err != nil || done.CheckpointDue
-	w.closed = final
+	w.closed = final && err == nil
 	w.counts.Lock()
 	defer w.counts.Unlock()
 	w.stats.SaveError = err
@@ -168,9 +168,12 @@ func (w *writer) close() (err error) {
 	w.closing.Do(func() {
 		close(w.stop)
 		<-w.done
-		err = w.save(true)
+		if err = w.save(true); err != nil {
+			err = w.save(true) // a full one now, for which a file that is gone is made anew
+		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
+		w.closed = true
 		if closing := w.file.Close(); err == nil && closing != nil {
 			err = fmt.Errorf("weir: %w", closing)
 		}
