@@ -63,7 +63,7 @@ func TestNoticeIsComplete(t *testing.T) {
 	}
 	for _, system := range []string{"linux", "windows", "darwin"} {
 		list := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}", "./...")
-		list.Env = append(os.Environ(), "GOOS="+system)
+		list.Env = append(os.Environ(), "GOOS="+system, "GOARCH=amd64")
 		out, err := list.Output()
 		if err != nil {
 			t.Fatal(err)
