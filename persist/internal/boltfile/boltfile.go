@@ -125,10 +125,10 @@ func metaAt(r io.ReaderAt, at, size int64) (Meta, error) {
 	return m, nil
 }
 
-// blank tells whether a file begins with nothing but zeros, as one does whose
-// data a file system has lost.
+// blank tells whether a file begins with nothing but zeros, where the two meta
+// pages of the usual size are, as one does whose data a file system has lost.
 func blank(r io.ReaderAt, size int64) bool {
-	b := make([]byte, min(size, 1<<16))
+	b := make([]byte, min(size, 2*4096))
 	n, _ := r.ReadAt(b, 0)
 	for _, c := range b[:n] {
 		if c != 0 {

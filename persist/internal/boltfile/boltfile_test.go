@@ -155,6 +155,7 @@ func TestForeignAndDamaged(t *testing.T) {
 		{"zeros", func(b []byte) []byte { return make([]byte, len(b)) }, false, false},
 		{"the first meta page is lost", func(b []byte) []byte { clear(b[:4096]); return b }, false, true},
 		{"the second meta page is lost", func(b []byte) []byte { clear(b[4096:8192]); return b }, false, true},
+		{"both meta pages are lost", func(b []byte) []byte { clear(b[:8192]); return b }, false, false},
 		{"a bit of the newest meta page is flipped", func(b []byte) []byte { meta(b, newest)[20] ^= 4; return b }, false, true},
 		{"both meta pages are lost but for their magic", func(b []byte) []byte {
 			clear(meta(b, 0)[4:4000])
