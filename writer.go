@@ -78,8 +78,7 @@ func logRestored(log *slog.Logger, path string, res persist.Restored) {
 		return
 	}
 	if res.Damage != "" {
-		log.Error("the state file was not usable: all buckets are full", "path", path, "damage", res.Damage, "moved_to", res.MovedTo)
-		return
+		return // the file has told the logger already
 	}
 	attrs := []any{"path", path, "debts", res.Records, "policies", res.Policies, "kept", res.Kept,
 		"away", res.Away.String(), "clock", res.Clock, "clean", res.Clean}
