@@ -39,6 +39,10 @@ type Config struct {
 	// Path is the file that the state is kept in. "" keeps nothing on disk.
 	// What has to be so of it and of its directory is said at [persist.Open].
 	Path string
+	// Secret, if not nil, are the 32 random bytes that the keys in the file are
+	// hashed with, kept by the application: there is then no second file beside
+	// the first. See [persist.Config].
+	Secret []byte
 	// Interval is the time between two snapshots, from 10 ms to 24 hours. 0
 	// means 10 seconds. What is spent in it is what a crash can forget; while
 	// snapshots fail it is as much more as Stats.LastSaved is in the past.
@@ -107,7 +111,7 @@ func assemble(cfg Config) (*Limiter, error) {
 		l.hasher = newHasher(nil)
 		return l, l.build(cfg.Policies, false)
 	}
-	file, err := persist.Open(cfg.Path, persist.Config{Interval: cfg.Interval, Logger: cfg.Logger})
+	file, err := persist.Open(cfg.Path, persist.Config{Interval: cfg.Interval, Secret: cfg.Secret, Logger: cfg.Logger})
 	if err != nil {
 		return nil, err
 	}
