@@ -22,9 +22,10 @@
 //
 // A decision locks the shard of each key, reads the clock once, asks each
 // bucket, and charges all or none. It does no I/O and allocates nothing for
-// keys of up to 64 bytes that are in memory. Now and then a goroutine walks what has changed,
-// with short lock holds, and writes it to the file in one transaction: the
-// keyed hash of each key, and the time until its bucket is full again. At the
+// keys of up to 64 bytes that are in memory. Now and then, and soon after a key
+// has run dry, a goroutine walks what has changed, with short lock holds, and
+// writes it to the file in one transaction: the keyed hash of each key, and the
+// time until its bucket is full again. At the
 // start these are read back into a table in memory, where each waits for its
 // key to come again. A file that can not be written changes no decision.
 //

@@ -14,6 +14,7 @@ const maxKey = 64
 // size.
 type hasher struct {
 	secret []byte
+	keys   *mac // under a secret of its own
 }
 
 // newHasher returns a hasher with that secret, or with a random one.
@@ -22,19 +23,21 @@ func newHasher(secret []byte) hasher {
 		secret = make([]byte, sha256.Size)
 		rand.Read(secret) // never fails
 	}
-	return hasher{secret}
+	h := hasher{secret: secret}
+	h.keys = newMAC(h.sum("keys", ""))
+	return h
 }
 
-// policy returns the hash for the keys of a policy: HMAC-SHA-256 of the key,
-// cut to 64 bits, under a secret of the policy's own. At a million keys the
-// odds that any two of them have the same are 1 in 37 million; where one of
-// them is evicted the other may then find its debt.
-func (h hasher) policy(name string) func(key string) uint64 {
-	own := newMAC(h.sum("policy", name))
-	return func(key string) uint64 {
-		digest := own.sum(key)
-		return binary.BigEndian.Uint64(digest[:])
+// hash returns the hash of a key in the file: its HMAC-SHA-256, cut to 64 bits.
+// At a million keys the odds that any two of them have the same are 1 in 37
+// million; where one of them is evicted the other may then find its debt. The
+// policy has no part in it, so that it can be renamed.
+func (h hasher) hash(key string) uint64 {
+	digest := h.keys.sum(key)
+	if hash := binary.BigEndian.Uint64(digest[:]); hash != others {
+		return hash
 	}
+	return ^uint64(others)
 }
 
 // sum returns the HMAC of a text for some purpose.

@@ -4,59 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
-	"time"
 
 	"github.com/seed-0c889b51/weir/bucket"
 	"github.com/seed-0c889b51/weir/persist"
 	"github.com/seed-0c889b51/weir/registry"
-)
-
-// A Policy is a limit with a name.
-type Policy struct {
-	// Name is what the policy is known by, in the file too: 1 to 64 bytes,
-	// different from the others'. A policy that is renamed starts anew.
-	Name string
-	// Limit is the limit of each key.
-	Limit bucket.Limit
-	// LimitFor, if not nil, gives a key a limit of its own, such as that of its
-	// plan: see [registry.Config].
-	LimitFor func(key string) bucket.Limit
-	// DryRun makes the policy count and never deny.
-	DryRun bool
-	// Size is how many keys are kept in memory; 0 means 65,536.
-	Size int
-	// Debts is how many debts of keys beyond those are kept, 16 bytes each; 0
-	// means four times Size.
-	Debts int
-}
-
-// A Config says what a [Limiter] is to be.
-type Config struct {
-	// Policies are one or more. The keys of a request are given in their order.
-	Policies []Policy
-	// Path is the file that the state is kept in. "" keeps nothing on disk.
-	// What has to be so of it and of its directory is said at [persist.Open].
-	Path string
-	// Secret, if not nil, are the 32 random bytes that the keys in the file are
-	// hashed with, kept by the application: there is then no second file beside
-	// the first. See [persist.Config].
-	Secret []byte
-	// Interval is the time between two snapshots, from 10 ms to 24 hours. 0
-	// means 10 seconds. What is spent in it is what a crash can forget; while
-	// snapshots fail it is as much more as Stats.LastSaved is in the past.
-	Interval time.Duration
-	// Logger is told what was restored and what goes wrong with the file. nil
-	// tells nobody.
-	Logger *slog.Logger
-}
-
-const (
-	defaultInterval = 10 * time.Second
-	minInterval     = 10 * time.Millisecond
-	maxInterval     = 24 * time.Hour
-	maxName         = 64 // bytes
 )
 
 // A Limiter decides about requests under one or more policies. It is safe for
@@ -67,10 +19,8 @@ const (
 // by all who come with it. Keys are compared as they are; those of more than
 // 64 bytes are kept as a hash.
 type Limiter struct {
-	names    []string
-	dryRun   []bool
-	tiered   []bool // has a LimitFor
-	members  []*registry.Registry[string]
+	policies []Policy
+	members  []*registry.Registry[string] // of the policies
 	group    *registry.Group[string]
 	hasher   hasher
 	writer   *writer // nil if nothing is kept on disk
@@ -97,70 +47,51 @@ func New(cfg Config) (*Limiter, error) {
 }
 
 func assemble(cfg Config) (*Limiter, error) {
-	if err := cfg.check(); err != nil {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
 		return nil, err
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
-	if cfg.Interval == 0 {
-		cfg.Interval = defaultInterval
-	}
-	l := &Limiter{}
+	l := &Limiter{policies: cfg.Policies}
 	if cfg.Path == "" {
 		l.hasher = newHasher(nil)
-		return l, l.build(cfg.Policies, false)
+		return l, l.build(nil)
 	}
-	file, err := persist.Open(cfg.Path, persist.Config{Interval: cfg.Interval, Secret: cfg.Secret, Logger: cfg.Logger})
+	kept := persist.Config{Interval: cfg.Interval, Secret: cfg.Secret, Logger: cfg.Logger}
+	if cfg.Edge {
+		kept.MinDebt = cfg.Interval
+	}
+	file, err := persist.Open(cfg.Path, kept)
 	if err != nil {
 		return nil, err
 	}
 	l.hasher = newHasher(file.Secret())
-	if err := l.build(cfg.Policies, true); err != nil {
+	dry := make(chan struct{}, 1)
+	if err := l.build(dry); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	l.writer = newWriter(l, file, cfg)
+	if l.writer, err = newWriter(l, file, cfg, dry); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
 	l.restored = l.writer.restore()
-	logRestored(cfg.Logger, cfg.Path, l.restored)
+	l.writer.logRestored(cfg.Path, l.restored)
 	go l.writer.run()
 	return l, nil
 }
 
-// check returns an error that names what is wrong with c.
-func (c Config) check() error {
-	if len(c.Policies) == 0 {
-		return errors.New("policies: none is given: want 1 or more")
-	}
-	if c.Interval != 0 && (c.Interval < minInterval || c.Interval > maxInterval) {
-		return fmt.Errorf("interval %v is out of range: want %v to %v, or 0 for %v", c.Interval, minInterval, maxInterval, defaultInterval)
-	}
-	seen := map[string]bool{}
-	for i, p := range c.Policies {
-		if p.Name == "" || len(p.Name) > maxName {
-			return fmt.Errorf("policy %d: name %.80q is out of range: want 1 to %d bytes", i+1, p.Name, maxName)
+// build makes the registries, which are saved if they are to tell of keys that
+// have run dry.
+func (l *Limiter) build(dry chan<- struct{}) error {
+	for _, p := range l.policies {
+		cfg := registry.Config[string]{
+			Limit: p.Limit, LimitFor: p.LimitFor, DryRun: p.DryRun, Change: p.Change, Size: p.Size, Debts: p.Debts,
 		}
-		if seen[p.Name] {
-			return fmt.Errorf("policy %d: name %q is there twice: want a different one for each", i+1, p.Name)
-		}
-		seen[p.Name] = true
-	}
-	return nil
-}
-
-// build makes the registries.
-func (l *Limiter) build(policies []Policy, saved bool) error {
-	for _, p := range policies {
-		cfg := registry.Config[string]{Limit: p.Limit, LimitFor: p.LimitFor, DryRun: p.DryRun, Size: p.Size, Debts: p.Debts}
-		if saved {
-			cfg.Hash = l.hasher.policy(p.Name)
+		if dry != nil {
+			cfg.Hash, cfg.Dry = l.hasher.hash, dry
 		}
 		r, err := registry.New(cfg)
 		if err != nil {
 			return fmt.Errorf("policy %q: %w", p.Name, err)
 		}
-		l.names = append(l.names, p.Name)
-		l.dryRun = append(l.dryRun, p.DryRun)
-		l.tiered = append(l.tiered, p.LimitFor != nil)
 		l.members = append(l.members, r)
 	}
 	var err error
@@ -169,7 +100,13 @@ func (l *Limiter) build(policies []Policy, saved bool) error {
 }
 
 // Names returns the names of the policies in order.
-func (l *Limiter) Names() []string { return slices.Clone(l.names) }
+func (l *Limiter) Names() []string {
+	names := make([]string, len(l.policies))
+	for i, p := range l.policies {
+		names[i] = p.Name
+	}
+	return names
+}
 
 // Allow takes one token under each policy if each has one, and otherwise none,
 // and tells which.
@@ -225,8 +162,8 @@ func (l *Limiter) Reset(policy, key string) error {
 	return err
 }
 
-// SetLimit changes the limit of a policy. Tokens used stay used, up to the new
-// burst. On an error nothing changes.
+// SetLimit changes the limit of a policy. What becomes of the tokens is said by
+// Policy.Change. On an error nothing changes.
 func (l *Limiter) SetLimit(policy string, limit bucket.Limit) error {
 	r, err := l.member(policy)
 	if err != nil {
@@ -240,10 +177,11 @@ func (l *Limiter) SetLimit(policy string, limit bucket.Limit) error {
 
 // member returns the registry of a policy.
 func (l *Limiter) member(policy string) (*registry.Registry[string], error) {
-	if i := slices.Index(l.names, policy); i >= 0 {
-		return l.members[i], nil
+	i := slices.IndexFunc(l.policies, func(p Policy) bool { return p.Name == policy })
+	if i < 0 {
+		return nil, fmt.Errorf("weir: there is no policy %.80q: want one of %q", policy, l.Names())
 	}
-	return nil, fmt.Errorf("weir: there is no policy %.80q: want one of %q", policy, l.names)
+	return l.members[i], nil
 }
 
 // Restored says what was brought back from the file at the start.

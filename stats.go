@@ -12,11 +12,14 @@ type Stats struct {
 	// Policies are those of the limiter, in order.
 	Policies []PolicyStats
 
-	LastSaved  time.Time // of the last snapshot that succeeded; zero before the first
-	Saves      uint64    // snapshots that succeeded
-	SaveErrors uint64    // snapshots that failed
-	SaveError  error     // why the last snapshot failed; nil if it did not
-	Written    int64     // bytes written to the file
+	LastSaved time.Time // of the last snapshot that succeeded; zero before the first
+	// Age is how long ago that was, or, before the first, the start: what was
+	// spent in it a crash would forget. It is 0 if nothing is kept on disk.
+	Age        time.Duration
+	Saves      uint64 // snapshots that succeeded
+	SaveErrors uint64 // snapshots that failed
+	SaveError  error  // why the last snapshot failed; nil if it did not
+	Written    int64  // bytes written to the file
 }
 
 // PolicyStats say what one policy has done.
@@ -33,10 +36,12 @@ func (l *Limiter) Stats() Stats {
 	if w := l.writer; w != nil {
 		w.counts.Lock()
 		st = w.stats
+		st.Age = time.Since(w.since)
 		w.counts.Unlock()
 	}
 	for i, r := range l.members {
-		st.Policies = append(st.Policies, PolicyStats{Name: l.names[i], Limit: r.Limit(), DryRun: l.dryRun[i], Stats: r.Stats()})
+		p := &l.policies[i]
+		st.Policies = append(st.Policies, PolicyStats{Name: p.Name, Limit: r.Limit(), DryRun: p.DryRun, Stats: r.Stats()})
 	}
 	return st
 }

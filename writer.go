@@ -3,7 +3,6 @@ package weir
 import (
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -11,108 +10,82 @@ import (
 	"github.com/seed-0c889b51/weir/persist"
 )
 
-// maxBackOff is the longest pause between two tries to write the file.
-const maxBackOff = 5 * time.Minute
+const (
+	// maxBackOff is the longest pause between two tries to write the file.
+	maxBackOff = 5 * time.Minute
+	// earlyDelay is how long a snapshot waits for more to save after a key has
+	// run dry.
+	earlyDelay = 500 * time.Millisecond
+	// earlyBurst is how many early snapshots there may be at once. On average
+	// there is no more than one each interval, so that those who run dry again
+	// and again under ever new keys at most double what is written.
+	earlyBurst = 10
+)
 
 // A writer takes the snapshots of a limiter, one at a time.
 type writer struct {
 	limiter  *Limiter
 	interval time.Duration
+	edge     bool
 	log      *slog.Logger
+	dry      chan struct{} // a key has just run dry
+	early    *bucket.Bucket
 
 	mu     sync.Mutex // held while a snapshot is taken
 	file   *persist.File
-	full   bool // the next snapshot has to be a full one
+	full   bool           // the next snapshot has to be a full one
+	saved  []bucket.Limit // the limits of the last snapshot
+	empty  []time.Time    // of the policies that start with [EmptyBuckets], when they did
 	closed bool
 
 	counts sync.Mutex // for stats
 	stats  Stats      // without policies
+	since  time.Time  // when there was nothing to save
 
 	closing sync.Once
 	stop    chan struct{}
 	done    chan struct{}
 }
 
-// tiered is the limit that the file is told of policies with a LimitFor. Their
-// debts are each under a limit of its own, which only the key can tell. So the
-// file must neither convert them when a limit changes nor cut them at a refill:
-// this limit never changes, and takes 100 years to refill.
-var tiered = bucket.Limit{Quota: 1, Window: 365 * 24 * time.Hour, Burst: 100}
-
-// restore brings back the debts of the file.
-func (w *writer) restore() persist.Restored {
-	restore := map[string]func(hash uint64, debt time.Duration){}
-	return w.file.Load(func(policy string, saved bucket.Limit) bool {
-		i := slices.Index(w.limiter.names, policy)
-		if i < 0 {
-			return false // stays in the file until it is over
-		}
-		r := w.limiter.members[i]
-		limit := r.Limit()
-		if w.limiter.tiered[i] {
-			limit = tiered
-		}
-		restore[policy] = r.Restore
-		if limit != saved {
-			// All that is in the file is to be under one limit, before the
-			// first that is under another is added.
-			w.full = true
-			switch tiered {
-			case limit: // each key cuts it at a refill of its own
-			case saved:
-				restore[policy] = func(hash uint64, debt time.Duration) { r.Restore(hash, min(debt, limit.Refill())) }
-			default:
-				restore[policy] = func(hash uint64, debt time.Duration) {
-					r.Restore(hash, bucket.Rescale(debt, saved, limit))
-				}
-			}
-		}
-		return true
-	}, func(policy string, hash uint64, debt time.Duration) { restore[policy](hash, debt) })
-}
-
-// logRestored says what was restored.
-func logRestored(log *slog.Logger, path string, res persist.Restored) {
-	if res.New {
-		log.Info("new state file", "path", path)
-		return
+func newWriter(l *Limiter, file *persist.File, cfg Config, dry chan struct{}) (*writer, error) {
+	early, err := bucket.New(bucket.Limit{Quota: 1, Window: cfg.Interval, Burst: earlyBurst})
+	if err != nil {
+		return nil, err
 	}
-	if res.Damage != "" {
-		return // the file has told the logger already
-	}
-	attrs := []any{"path", path, "debts", res.Records, "policies", res.Policies, "kept", res.Kept,
-		"away", res.Away.String(), "clock", res.Clock, "clean", res.Clean}
-	if res.Skipped > 0 || res.FellBack {
-		log.Warn("state restored in part", append(attrs, "skipped_chunks", res.Skipped, "fell_back", res.FellBack)...)
-		return
-	}
-	if !res.Clean {
-		attrs = append(attrs, "forgotten", fmt.Sprintf("what was spent in up to %v before the crash", res.Interval))
-	}
-	log.Info("state restored", attrs...)
-}
-
-func newWriter(l *Limiter, file *persist.File, cfg Config) *writer {
 	return &writer{
 		limiter:  l,
 		interval: cfg.Interval,
+		edge:     cfg.Edge,
 		log:      cfg.Logger,
+		dry:      dry,
+		early:    early,
 		file:     file,
+		since:    time.Now(),
+		empty:    make([]time.Time, len(l.members)),
 		stop:     make(chan struct{}),
 		done:     make(chan struct{}),
-	}
+	}, nil
 }
 
-// run takes a snapshot each interval, and less often while that fails.
+// run takes a snapshot each interval, sooner after a key has run dry, and less
+// often while that fails.
 func (w *writer) run() {
 	defer close(w.done)
 	pause := w.interval
+	next := time.Now().Add(pause)
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	for {
 		select {
 		case <-w.stop:
 			return
+		case <-w.dry:
+			now := time.Now()
+			if pause == w.interval && next.Sub(now) > earlyDelay && w.early.Take(now, 1).Allowed {
+				next = now.Add(earlyDelay)
+				timer.Reset(earlyDelay)
+			}
+			continue
 		case <-timer.C:
 		}
 		if err := w.save(false); err != nil {
@@ -121,6 +94,7 @@ func (w *writer) run() {
 		} else {
 			pause = w.interval
 		}
+		next = time.Now().Add(pause)
 		timer.Reset(pause)
 	}
 }
@@ -132,23 +106,20 @@ func (w *writer) save(final bool) error {
 	if w.closed {
 		return fmt.Errorf("weir: %w", persist.ErrClosed)
 	}
-	snapshot := persist.Snapshot{At: time.Now(), Full: w.full, Final: final}
-	for i, r := range w.limiter.members {
-		walk := r.Changed
-		if w.full {
-			walk = r.All
-		}
-		limit, records := walk(snapshot.At, 0)
-		if w.limiter.tiered[i] {
-			limit = tiered
-		}
-		snapshot.Sections = append(snapshot.Sections, persist.Section{Policy: w.limiter.names[i], Limit: limit, Records: records})
-		st := r.Stats()
-		snapshot.Live += st.Keys + st.Debts
+	snapshot := w.snapshot(w.full || final && w.edge)
+	if !snapshot.Full && w.changed(snapshot) {
+		// What the file has under the old limit is to be replaced at once, for
+		// it would be converted in the default manner.
+		snapshot = w.snapshot(true)
 	}
+	snapshot.Final = final
 	done, err := w.file.Save(snapshot)
 	w.full = err != nil || done.CheckpointDue
 	w.closed = final && err == nil
+	w.saved = w.saved[:0]
+	for _, s := range snapshot.Sections {
+		w.saved = append(w.saved, s.Limit)
+	}
 	w.counts.Lock()
 	defer w.counts.Unlock()
 	w.stats.SaveError = err
@@ -158,8 +129,41 @@ func (w *writer) save(final bool) error {
 		return fmt.Errorf("weir: %w", err)
 	}
 	w.stats.Saves++
-	w.stats.LastSaved = snapshot.At
+	w.stats.LastSaved, w.since = snapshot.At, snapshot.At
 	return nil
+}
+
+// changed tells whether a limit is not that of the last snapshot.
+func (w *writer) changed(s persist.Snapshot) bool {
+	for i, limit := range w.saved {
+		if s.Sections[i].Limit != limit {
+			return true
+		}
+	}
+	return false
+}
+
+// snapshot returns what is to be saved now.
+func (w *writer) snapshot(full bool) persist.Snapshot {
+	s := persist.Snapshot{At: time.Now(), Full: full}
+	for i, r := range w.limiter.members {
+		walk := r.Changed
+		if full {
+			walk = r.All
+		}
+		limit, records := walk(s.At, 0)
+		if empty := w.empty[i]; full && !empty.IsZero() {
+			records = withOthers(limit.Refill()-s.At.Sub(empty), records)
+		}
+		p := &w.limiter.policies[i]
+		if p.LimitFor != nil {
+			limit = tiered
+		}
+		s.Sections = append(s.Sections, persist.Section{Policy: p.Name, Limit: limit, Records: records})
+		st := r.Stats()
+		s.Live += st.Keys + st.Debts
+	}
+	return s
 }
 
 // close takes the final snapshot.

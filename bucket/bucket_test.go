@@ -340,14 +340,17 @@ func TestDecisionsDoNotAllocate(t *testing.T) {
 	b := mustNew(t, bucket.Limit{Quota: 1, Window: time.Hour, Burst: 500})
 	now := epoch
 	for name, f := range map[string]func(){
-		"allowed":  func() { b.Take(now, 1) },
-		"denied":   func() { b.Take(now, 501) },
-		"peek":     func() { b.Peek(now, 1) },
-		"refund":   func() { b.Refund(now, 1) },
-		"debt":     func() { b.Debt(now) },
-		"restore":  func() { b.Restore(bucket.State{At: now, Tokens: -3.5}) },
-		"reuse":    func() { b.Reuse(b.Limit()) },
-		"setlimit": func() { b.SetLimit(now, bucket.PerSecond(1)); b.SetLimit(now, bucket.PerSecond(2)) },
+		"allowed": func() { b.Take(now, 1) },
+		"denied":  func() { b.Take(now, 501) },
+		"peek":    func() { b.Peek(now, 1) },
+		"refund":  func() { b.Refund(now, 1) },
+		"debt":    func() { b.Debt(now) },
+		"restore": func() { b.Restore(bucket.State{At: now, Tokens: -3.5}) },
+		"reuse":   func() { b.Reuse(b.Limit()) },
+		"setlimit": func() {
+			b.SetLimit(now, bucket.PerSecond(1), bucket.KeepUsed)
+			b.SetLimit(now, bucket.PerSecond(2), bucket.KeepUsed)
+		},
 	} {
 		if got := testing.AllocsPerRun(100, f); got != 0 {
 			t.Errorf("%s: %v allocations, want 0", name, got)

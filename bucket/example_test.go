@@ -66,7 +66,7 @@ func ExampleBucket_SetLimit() {
 	b, _ := bucket.New(bucket.PerMinute(100))
 	now := time.Now()
 	b.Take(now, 30)
-	if err := b.SetLimit(now, bucket.PerMinute(50)); err != nil {
+	if err := b.SetLimit(now, bucket.PerMinute(50), bucket.KeepUsed); err != nil {
 		panic(err)
 	}
 	fmt.Println(b.Peek(now, 1).Remaining, "of 50: the 30 stay used")

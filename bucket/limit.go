@@ -101,23 +101,3 @@ func (l Limit) timeOf(tokens float64) time.Duration {
 
 // tokensIn returns how many tokens are refilled in d.
 func (l Limit) tokensIn(d time.Duration) float64 { return d.Seconds() * l.Rate() }
-
-// Rescale converts a debt, the time until a bucket is full again, from one
-// limit to another so that the tokens used stay used: ten used under the old
-// limit are ten used under the new one. What was used beyond the new burst is
-// forgotten, so that a lower limit locks nobody out for longer than one refill;
-// what waiters have reserved stays reserved. Both limits are normalized.
-func Rescale(debt time.Duration, from, to Limit) time.Duration {
-	if debt <= 0 || from == to {
-		return max(debt, 0)
-	}
-	tokens := carry(float64(from.Burst)-from.tokensIn(debt), from, to)
-	return to.timeOf(float64(to.Burst) - tokens)
-}
-
-// carry converts the tokens of a bucket from one limit to another.
-func carry(tokens float64, from, to Limit) float64 {
-	reserved := max(0, -tokens)
-	used := float64(from.Burst) - max(0, tokens)
-	return float64(to.Burst) - min(used, float64(to.Burst)) - reserved
-}

@@ -1,6 +1,7 @@
 package bucket
 
 import (
+	"fmt"
 	"math"
 	"time"
 
@@ -62,13 +63,15 @@ func (b *Bucket) Reuse(l Limit) {
 	b.fill(time.Time{}, float64(l.Burst))
 }
 
-// SetLimit changes the limit at time t. Tokens used stay used: ten used under
-// the old limit are ten used under the new one, up to its burst. On an error
-// nothing changes.
-func (b *Bucket) SetLimit(t time.Time, l Limit) error {
+// SetLimit changes the limit at time t, and how says what becomes of the tokens.
+// On an error nothing changes.
+func (b *Bucket) SetLimit(t time.Time, l Limit, how Change) error {
 	l, err := l.Normalize()
 	if err != nil {
 		return err
+	}
+	if !how.Valid() {
+		return fmt.Errorf("bucket: change %d is unknown: want KeepUsed, KeepFraction or StartOver", how)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -76,7 +79,7 @@ func (b *Bucket) SetLimit(t time.Time, l Limit) error {
 		return nil
 	}
 	t = b.clamp(t)
-	tokens := carry(b.lim.TokensAt(t), b.limit, l)
+	tokens := how.carry(b.lim.TokensAt(t), b.limit, l)
 	b.limit, b.rate = l, l.Rate()
 	b.fill(t, tokens)
 	return nil

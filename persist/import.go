@@ -168,7 +168,7 @@ func (f *File) merge(in input) (Imported, error) {
 		}
 		for hash, debt := range debts {
 			debt = min(debt, from.Refill()) - done.Credit
-			debt = min(bucket.Rescale(debt, from, to), to.Refill())
+			debt = min(bucket.KeepUsed.Rescale(debt, from, to), to.Refill())
 			if debt <= 0 {
 				done.Over++
 			}

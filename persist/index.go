@@ -145,7 +145,7 @@ func convert(policies map[uint32]policy, ids []uint32, id uint32, full int64) in
 	for i := slices.Index(ids, id); i+1 < len(ids); i++ {
 		from, to := policies[ids[i]], policies[ids[i+1]]
 		debt := min(max(full-to.since, 0), int64(from.limit.Refill()))
-		full = to.since + int64(bucket.Rescale(time.Duration(debt), from.limit, to.limit))
+		full = to.since + int64(bucket.KeepUsed.Rescale(time.Duration(debt), from.limit, to.limit))
 	}
 	return full
 }

@@ -59,7 +59,7 @@ const (
 	flagDirty   = 1
 	flagLowered = 2
 	limitShift  = 2
-	limitMask   = maxLimits << limitShift
+	limitMask   = 0xff << limitShift
 	lowBits     = flagDirty | flagLowered | limitMask
 )
 
@@ -223,16 +223,16 @@ func (t *debtTable) recall(hash uint64, now time.Duration) (d debt, noted uint64
 	return debt{}, 0, false
 }
 
-// peek returns the debt of a hash, which is over if there is none.
-func (t *debtTable) peek(hash uint64) debt {
+// peek returns the debt of a hash, if there is one.
+func (t *debtTable) peek(hash uint64) (d debt, ok bool) {
 	s, set := t.lock(hash)
 	defer s.mu.Unlock()
 	for _, sl := range set {
 		if sl.hash == hash && sl.when != 0 {
-			return sl.debt()
+			return sl.debt(), true
 		}
 	}
-	return debt{}
+	return debt{}, false
 }
 
 // beginWalk starts to note what moves. There is one walk at a time.

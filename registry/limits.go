@@ -7,9 +7,14 @@ import (
 	"github.com/seed-0c889b51/weir/bucket"
 )
 
-// maxLimits is how many different limits a debt can be told to be under: eight
-// bits, of which 0 says that it is not known.
-const maxLimits = 1<<8 - 1
+const (
+	// maxLimits is how many different limits a debt can be told to be under:
+	// eight bits, less 0, which says that it is not known, and restoredLimit.
+	maxLimits = 1<<8 - 2
+	// restoredLimit is for debts from Restore that are under a limit which only
+	// the key can tell.
+	restoredLimit = maxLimits + 1
+)
 
 // A tier is a limit that keys are under.
 type tier struct {
@@ -18,8 +23,10 @@ type tier struct {
 }
 
 // A limitList numbers the limits that a registry has had. It only grows. Limits
-// beyond the 255th have the number 0.
+// beyond the 254th have the number 0.
 type limitList struct {
+	how bucket.Change // from one limit to another
+
 	mu      sync.RWMutex
 	numbers map[bucket.Limit]uint8
 	limits  []bucket.Limit // [0] is none
@@ -49,7 +56,7 @@ func (l *limitList) add(limit bucket.Limit) tier {
 }
 
 // convert returns a debt under the limit with that number as one under another.
-// Tokens used stay used. Under a limit that is not known it keeps its length,
+// Under a limit that is not known it keeps its length,
 // but for what is beyond one refill.
 func (l *limitList) convert(d time.Duration, number uint8, to bucket.Limit) time.Duration {
 	if number == 0 {
@@ -58,5 +65,5 @@ func (l *limitList) convert(d time.Duration, number uint8, to bucket.Limit) time
 	l.mu.RLock()
 	from := l.limits[number]
 	l.mu.RUnlock()
-	return bucket.Rescale(d, from, to)
+	return l.how.Rescale(d, from, to)
 }

@@ -35,6 +35,13 @@ type Config[K comparable] struct {
 	// DryRun makes the registry count and never deny: see
 	// [bucket.Decision.DryRun].
 	DryRun bool
+	// Change says what becomes of the buckets when Limit or the answer of
+	// LimitFor changes. The zero value has tokens used stay used.
+	Change bucket.Change
+	// Dry, if not nil, is sent to when a key has just spent what it had, from
+	// half a bucket or more down to nothing, if the channel has room: its owner
+	// may want to save that soon. It needs a Hash.
+	Dry chan<- struct{}
 	// Size is how many keys are kept in memory, from 1 to 2²⁶ (2²¹ on 32-bit
 	// systems); 0 means 65,536.
 	Size int
@@ -57,6 +64,7 @@ type Registry[K comparable] struct {
 	limitFor func(K) bucket.Limit
 	dryRun   bool
 	hashFor  func(K) uint64
+	dry      chan<- struct{}
 
 	serial uint64               // the order in which groups lock
 	limit  atomic.Pointer[tier] // a new pointer for each change
@@ -65,6 +73,9 @@ type Registry[K comparable] struct {
 	base   time.Time // the origin of the debt table's instants
 	shards []shard[K]
 	debts  debtTable
+	empty  atomic.Pointer[time.Time] // see RestoreOthers
+	// restored is when Restore was last called, as the debt table counts it.
+	restored atomic.Int64
 
 	walk          sync.Mutex // one at a time
 	tiersRejected atomic.Uint64
@@ -76,6 +87,9 @@ func New[K comparable](cfg Config[K]) (*Registry[K], error) {
 	limit, err := cfg.Limit.Normalize()
 	if err != nil {
 		return nil, fmt.Errorf("registry: limit: %w", err)
+	}
+	if !cfg.Change.Valid() {
+		return nil, fmt.Errorf("registry: change %d is unknown: want one of package bucket", cfg.Change)
 	}
 	if cfg.Size == 0 {
 		cfg.Size = defaultSize
@@ -94,9 +108,11 @@ func New[K comparable](cfg Config[K]) (*Registry[K], error) {
 		limitFor: cfg.LimitFor,
 		dryRun:   cfg.DryRun,
 		hashFor:  cfg.Hash,
+		dry:      cfg.Dry,
 		seed:     maphash.MakeSeed(),
 		base:     time.Now(),
 	}
+	r.limits.how = cfg.Change
 	r.put(limit)
 	r.shards = make([]shard[K], shardCount(cfg.Size))
 	for i := range r.shards {
@@ -131,9 +147,9 @@ func shardCount(size int) int {
 // Limit returns the limit of keys that have none of their own, normalized.
 func (r *Registry[K]) Limit() bucket.Limit { return r.limit.Load().limit }
 
-// SetLimit changes the limit and has LimitFor asked anew for every key. Tokens
-// used stay used, up to the new burst; each key changes over when it is next
-// looked at. On an error nothing changes.
+// SetLimit changes the limit and has LimitFor asked anew for every key. What
+// becomes of the tokens is said by Config.Change; each key changes over when it
+// is next looked at. On an error nothing changes.
 func (r *Registry[K]) SetLimit(l bucket.Limit) error {
 	l, err := l.Normalize()
 	if err != nil {
@@ -190,11 +206,31 @@ func (r *Registry[K]) take(s *shard[K], e *entry, n int, now time.Time) bucket.D
 		s.allowed++
 		if n > 0 {
 			s.touch(e)
+			if d.Remaining == 0 || e.dry {
+				r.spent(e, n, d.Remaining, d.Limit.Burst)
+			}
 		}
 	} else {
 		s.denied++
 	}
 	return r.asked(d)
+}
+
+// spent sends to Config.Dry if the bucket has run dry with the n tokens that
+// were taken from it. It had to be half full once since it last did, so that
+// one who takes every token as it comes back is not told of each time.
+func (r *Registry[K]) spent(e *entry, n, remaining, burst int) {
+	if before := remaining + n; before >= burst-before {
+		e.dry = false
+	}
+	if remaining > 0 || e.dry {
+		return
+	}
+	e.dry = true
+	select {
+	case r.dry <- struct{}{}:
+	default:
+	}
 }
 
 // Peek returns what Take would return, and takes nothing. It neither brings a
@@ -218,13 +254,13 @@ func (r *Registry[K]) peekMissed(s *shard[K], key K, h uint64, n int) bucket.Dec
 	defer s.mu.Unlock()
 	now := r.now()
 	if e, ok := s.lru.Peek(key); ok {
-		e.use(p, now)
+		e.use(r.limits.how, p, now)
 		return r.asked(e.bucket.Peek(now, n))
 	}
-	owed := r.debts.peek(p.hash)
+	owed, ok := r.debts.peek(p.hash)
 	var b bucket.Bucket
 	b.Reuse(p.tier.limit)
-	b.RestoreDebt(now, r.limits.convert(owed.at-r.since(now), owed.limit, p.tier.limit))
+	b.RestoreDebt(now, r.owes(owed, ok, p.tier.limit, now))
 	return r.asked(b.Peek(now, n))
 }
 
@@ -264,6 +300,7 @@ func (r *Registry[K]) Wait(ctx context.Context, key K, n int) error {
 		}
 		s.allowed++
 		s.touch(e)
+		r.spent(e, n, max(0, int(e.bucket.State(now).Tokens)), p.tier.limit.Burst)
 		act = now.Add(delay)
 		return delay, nil
 	}, func() {
@@ -278,7 +315,7 @@ func (r *Registry[K]) with(key K, f func(e *entry, now time.Time)) {
 	p := r.lockFor(s, key, h)
 	defer s.mu.Unlock()
 	now := r.now()
-	if !s.lru.Contains(key) && r.debts.peek(p.hash).at <= r.since(now) {
+	if owed, ok := r.debts.peek(p.hash); !s.lru.Contains(key) && r.owes(owed, ok, p.tier.limit, now) <= 0 {
 		return
 	}
 	e := r.place(s, key, p, now)

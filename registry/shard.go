@@ -42,6 +42,7 @@ type entry struct {
 	number  uint8  // of the bucket's limit, in the limitList
 	dirty   bool   // taken from or given to since it was last saved
 	lowered bool   // given to since it was last saved
+	dry     bool   // see Registry.spent
 	listed  bool   // in shard.changed
 	noted   uint64 // the walk that has it from the debt table already, see recall
 }
@@ -67,7 +68,7 @@ func (s *shard[K]) find(key K, base *tier) *entry {
 // what it owes, or full. The shard is locked.
 func (r *Registry[K]) place(s *shard[K], key K, p placing, now time.Time) *entry {
 	if e, ok := s.lru.Get(key); ok {
-		e.use(p, now)
+		e.use(r.limits.how, p, now)
 		return e
 	}
 	var e *entry
@@ -77,10 +78,13 @@ func (r *Registry[K]) place(s *shard[K], key K, p placing, now time.Time) *entry
 		_, e, _ = s.lru.RemoveOldest()
 		r.retire(s, e, now)
 	}
-	e.hash, e.base, e.number, e.noted = p.hash, p.base, p.tier.number, 0
+	e.hash, e.base, e.number, e.noted, e.dry = p.hash, p.base, p.tier.number, 0, false
 	e.bucket.Reuse(p.tier.limit)
-	if owed, noted, ok := r.debts.recall(p.hash, r.since(now)); ok {
-		e.bucket.RestoreDebt(now, r.limits.convert(owed.at-r.since(now), owed.limit, p.tier.limit))
+	owed, noted, ok := r.debts.recall(p.hash, r.since(now))
+	if d := r.owes(owed, ok, p.tier.limit, now); d > 0 {
+		e.bucket.RestoreDebt(now, d)
+	}
+	if ok {
 		e.noted = noted
 		if owed.dirty {
 			s.touch(e)
@@ -114,13 +118,13 @@ func (r *Registry[K]) retire(s *shard[K], e *entry, now time.Time) {
 }
 
 // use brings an entry under the limit of p.
-func (e *entry) use(p placing, now time.Time) {
+func (e *entry) use(how bucket.Change, p placing, now time.Time) {
 	if e.base == p.base {
 		return
 	}
 	e.base, e.number = p.base, p.tier.number
-	// The limit is normalized, so there is no error.
-	_ = e.bucket.SetLimit(now, p.tier.limit)
+	// The limit is normalized and the change valid, so there is no error.
+	_ = e.bucket.SetLimit(now, p.tier.limit, how)
 }
 
 // touch notes that an entry is to be saved.

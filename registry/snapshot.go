@@ -201,17 +201,3 @@ func (w *walk) flush() bool {
 	w.records = w.records[:0]
 	return true
 }
-
-// Restore notes that the key with that hash owes debt from now on: it waits in
-// the debt table until the key comes again. The debt is under the registry's
-// limit, or with a LimitFor under the key's, where what is beyond one refill is
-// cut. A later call for the same hash replaces an earlier one, by nothing if
-// debt is 0. It is for the start, before there are requests.
-func (r *Registry[K]) Restore(hash uint64, owed time.Duration) {
-	now := r.since(r.now())
-	d := debt{at: now + owed}
-	if r.limitFor == nil {
-		d.limit = r.limit.Load().number
-	}
-	r.debts.restore(hash, d, now)
-}
