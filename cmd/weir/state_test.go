@@ -5,9 +5,11 @@ package main
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -137,6 +139,34 @@ func TestStateMoves(t *testing.T) {
 	p = serve(t, to, "--limit", "ip 3/day")
 	if got := ask(t, p.url, "127.0.0.1", 1); got[0] != 429 {
 		t.Errorf("there the server answers %d, want 429:\n%s", got[0], p.stderr())
+	}
+}
+
+// The secret can move to a file of its owner's, and no limit is forgotten.
+func TestStateKeyMoves(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	key := filepath.Join(dir, "weir.db.key")
+	p := serve(t, dir, "--limit", "ip 3/day")
+	ask(t, p.url, "127.0.0.1", 3)
+	p.terminate()
+	secret, err := os.ReadFile(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "secret"), base64.StdEncoding.EncodeToString(secret)+"\n")
+	if err := os.Remove(key); err != nil {
+		t.Fatal(err)
+	}
+	for _, start := range []string{"first", "second"} {
+		p := serve(t, dir, "--limit", "ip 3/day", "--state-key", "secret")
+		if got := ask(t, p.url, "127.0.0.1", 1); got[0] != 429 {
+			t.Errorf("after the %s start the server answers %d, want 429:\n%s", start, got[0], p.stderr())
+		}
+		p.terminate()
+	}
+	if _, err := os.Lstat(key); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("there is a file with the secret beside the state: %v", err)
 	}
 }
 

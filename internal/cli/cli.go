@@ -45,9 +45,14 @@ type World struct {
 // or argument, 3 for a value that is not valid. What went wrong is one line
 // on Stderr.
 func Run(ctx context.Context, w World) int {
+	out := &output{to: w.Stdout}
+	w.Stdout = out
 	root := newRoot(w)
 	root.SetArgs(append([]string{}, w.Args...)) // nil would be os.Args
 	err := root.ExecuteContext(ctx)
+	if out.err != nil { // which a command may not have noticed
+		err = runError{fmt.Errorf("writing the result: %w", out.err)}
+	}
 	if err == nil {
 		return exitOK
 	}
@@ -60,6 +65,21 @@ func Run(ctx context.Context, w World) int {
 		return exitFailed
 	}
 	return exitUsage // by this package, or by cobra
+}
+
+// An output remembers why it could not be written to, which is the error of the
+// run then.
+type output struct {
+	to  io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.to.Write(p)
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
 }
 
 // A runError is an error that is no fault of the command line.
@@ -156,8 +176,10 @@ func flagError(cmd *cobra.Command, err error) error {
 		return unknownFlag(cmd, unknown)
 	case errors.As(err, &novalue):
 		return fmt.Errorf("--%s has no value: want --%s %s", novalue.GetFlag().Name, novalue.GetFlag().Name, valueName(novalue.GetFlag()))
+	case errors.As(err, &invalid) && invalid.GetFlag().Value.Type() == "bool":
+		return fmt.Errorf("--%s %s: want true or false", invalid.GetFlag().Name, quote(invalid.GetValue()))
 	case errors.As(err, &invalid):
-		return fmt.Errorf("--%s %s: %w", invalid.GetFlag().Name, quote(invalid.GetValue()), invalid.Unwrap())
+		return fmt.Errorf("--%s %s: %w", invalid.GetFlag().Name, shown(invalid.GetValue()), invalid.Unwrap())
 	}
 	return err
 }

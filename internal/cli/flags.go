@@ -25,6 +25,8 @@ import (
 type serveFlags struct {
 	listen, to, userHeader, ipv6Prefix, state, stateFailure, every, timeout, logLevel once
 
+	stateKey keyFlag
+
 	limits, trust []string
 }
 
@@ -38,6 +40,7 @@ func (f *serveFlags) add(set *pflag.FlagSet) {
 	set.Var(&f.userHeader, "user-header", "`NAME` of the request header field in which a trusted proxy says who the user is")
 	set.Var(&f.ipv6Prefix, "ipv6-prefix", "`BITS` of the network that IPv6 clients are limited by, 32 to 128")
 	set.Var(&f.state, "state", "`FILE` that keeps what clients have used, or none")
+	f.stateKey.add(set)
 	set.Var(&f.stateFailure, "state-failure", "`WHAT` to do if the file cannot be used: memory (go on without it) or refuse (exit)")
 	set.Var(&f.every, "snapshot-every", "`TIME` between snapshots, 10ms to 24h: what a crash can forget")
 	set.Var(&f.timeout, "upstream-timeout", "`TIME` that the upstream may take to begin its answer; 0 is for ever")
@@ -55,7 +58,7 @@ func (o *once) Type() string   { return "string" }
 
 func (o *once) Set(text string) error {
 	if o.given {
-		return fmt.Errorf("it is given twice, before as %s: want it once", quote(o.value))
+		return fmt.Errorf("it is given twice, before as %s: want it once", shown(o.value))
 	}
 	o.value, o.given = text, true
 	return nil
@@ -117,6 +120,9 @@ func (f *serveFlags) config() (serve.Config, error) {
 			}
 			return serve.Config{}, fmt.Errorf("--%s %s: %w", step.flag, shown, err)
 		}
+	}
+	if f.stateKey.given && cfg.State == "" {
+		return serve.Config{}, errors.New("--state-key: with --state none there is no file that needs it: want one of them")
 	}
 	var err error
 	if cfg.Trust, err = parseTrust(f.trust, cfg.IPv6Prefix); err != nil {

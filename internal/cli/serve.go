@@ -47,6 +47,18 @@ request without the identity that a limit asks for counts by its address. It
 must be within all limits, and counts against none if it is not. With no --limit
 they are 'ip 100/min' and 'user 1000/day'.
 
+What clients have used is kept in the file of --state, under hashes of their keys.
+The secret of these is kept beside it, in a file with .key after its name, which
+is made if there is none; or it is in a file of yours, with --state-key:
+  (umask 077; openssl rand -hex 32 > secret)    for a new state
+  (umask 077; base64 weir.db.key > secret)      to go on with one; weir.db.key can go then
+The file of --state-key holds 32 random bytes as 64 hexadecimal digits or in
+base64. It must be a regular file of root's or of the user that runs weir, which
+nobody else may read: mode 0400 or 0600. One of root's may have 0440, as files in
+systemd's $CREDENTIALS_DIRECTORY have. If it cannot be used, weir does not start.
+A state that was written with another secret is unreadable: it is moved aside,
+with .unreadable and the time after its name, and all limits start afresh.
+
 The Host of a request is passed on to an upstream at http://, and is that of the
 URL to one at https://. Stop it with Ctrl-C or SIGTERM, or by closing its
 terminal: requests in flight are finished, for up to 10 seconds; a second signal
@@ -59,6 +71,9 @@ Exit codes: 0 stopped as told, 1 failed, 2 unknown command, flag or argument,
 			cfg, err := flags.config()
 			if err != nil {
 				return valueError{err}
+			}
+			if cfg.Secret, err = flags.stateKey.secret(); err != nil {
+				return err
 			}
 			level, err := parseLevel(flags.logLevel.value)
 			if err != nil {

@@ -1,11 +1,11 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"strings"
 
@@ -13,7 +13,6 @@ import (
 	"golang.org/x/term"
 
 	"github.com/seed-0c889b51/weir/internal/oneline"
-	"github.com/seed-0c889b51/weir/internal/policy"
 	"github.com/seed-0c889b51/weir/internal/state"
 	"github.com/seed-0c889b51/weir/persist"
 )
@@ -31,7 +30,9 @@ func newState(w World) *cobra.Command {
 info, verify and export change nothing, and work while a server has the file
 open: they then speak of a copy of it, as of its last snapshot. The others need
 the server stopped. Nothing ever prints the secret or a key; the file holds
-hashes of keys only.
+hashes of keys only. If weir serve is run with --state-key, give it to info,
+verify, purge and import too; export and compact need no secret. What the file
+has to be like is said in weir serve --help.
 
 Exit codes: 0 done, 1 failed, or the file is not sound, 2 unknown command, flag
 or argument, 3 a value that is not valid.`,
@@ -47,205 +48,97 @@ or argument, 3 a value that is not valid.`,
 	return cmd
 }
 
-// stateFlags are the flags that the subcommands share.
-type stateFlags struct {
-	file once
-	json bool
+// A stateRun is a run of a subcommand of weir state.
+type stateRun struct {
+	World
+	ctx  context.Context
+	in   io.Reader
+	args []string // that are no flags
+
+	// From the flags that subcommands share:
+	path   string         // of the state file
+	key    keyFlag        // of its secret
+	config persist.Config // with the secret
+	json   bool
 }
 
-func (f *stateFlags) add(cmd *cobra.Command, asJSON bool) {
-	f.file.value = "weir.db"
+// Flags that only some subcommands have.
+type stateFlags struct{ key, json bool }
+
+// stateCommand completes a subcommand that does what run does.
+func stateCommand(w World, cmd *cobra.Command, flags stateFlags, run func(*stateRun) error) *cobra.Command {
+	r := &stateRun{World: w}
+	file := once{value: "weir.db"}
 	cmd.Flags().SortFlags = false
-	cmd.Flags().Var(&f.file, "state", "`FILE` that keeps what clients have used")
-	if asJSON {
-		cmd.Flags().BoolVar(&f.json, "json", false, "print JSON, with durations in nanoseconds")
+	cmd.Flags().Var(&file, "state", "`FILE` that keeps what clients have used")
+	if flags.key {
+		r.key.add(cmd.Flags())
 	}
+	if flags.json {
+		cmd.Flags().BoolVar(&r.json, "json", false, "print JSON, with durations in nanoseconds")
+	}
+	if cmd.Args == nil {
+		cmd.Args = noArguments
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
+		r.ctx, r.in, r.args, r.path = cmd.Context(), cmd.InOrStdin(), args, file.value
+		if err := checkState(r.path); err != nil {
+			return valueError{err}
+		}
+		if r.config.Secret, err = r.key.secret(); err != nil {
+			return err
+		}
+		return run(r)
+	}
+	return cmd
 }
 
-// path returns the path of the file.
-func (f *stateFlags) path() (string, error) {
+// checkState returns an error if text cannot be the path of a file.
+func checkState(text string) error {
 	const want = "want the path of a state file, such as weir.db"
-	switch text := f.file.value; {
+	switch {
 	case text == "":
-		return "", valueError{fmt.Errorf("--state \"\": it is empty: %s", want)}
+		return fmt.Errorf("--state \"\": it is empty: %s", want)
 	case text == "none":
-		return "", valueError{fmt.Errorf("--state \"none\": then there is no file: %s (./none is a file of that name)", want)}
+		return fmt.Errorf("--state \"none\": then there is no file: %s (./none is a file of that name)", want)
 	case strings.ContainsRune(text, 0):
-		return "", valueError{fmt.Errorf("--state %s: it has a NUL byte: %s", quote(text), want)}
-	default:
-		return text, nil
-	}
-}
-
-// stateError is what went wrong with a state file, without the names of
-// packages that say nothing to who reads it.
-func stateError(err error) error {
-	text := state.Problem(err)
-	if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, persist.ErrDamaged) {
-		text += ": name the file with --state FILE"
-	}
-	return runError{errors.New(text)}
-}
-
-// say prints a message.
-func say(w io.Writer, format string, args ...any) {
-	fmt.Fprintln(w, "weir: "+oneline.Text(fmt.Sprintf(format, args...)))
-}
-
-// readState takes a copy of a state file, and says so if the file is in use.
-func readState(w World, flags *stateFlags) (*persist.Copy, error) {
-	path, err := flags.path()
-	if err != nil {
-		return nil, err
-	}
-	c, err := persist.Read(path, persist.Config{})
-	if err != nil {
-		return nil, stateError(err)
-	}
-	if info := c.Info(); info.InUse {
-		sayInUse(w, info.Path)
-	}
-	return c, nil
-}
-
-func sayInUse(w World, path string) {
-	say(w.Stderr, "%s is in use: this is about a copy of it, as of its last snapshot", path)
-}
-
-// printed returns the error of having written to stdout.
-func printed(err error) error {
-	if err != nil {
-		return runError{fmt.Errorf("writing the result: %w", err)}
+		return fmt.Errorf("--state %s: it has a NUL byte: %s", quote(text), want)
 	}
 	return nil
 }
 
-func stateInfo(w World) *cobra.Command {
-	flags := &stateFlags{}
-	var limits []string
-	cmd := &cobra.Command{
-		Use:   "info",
-		Short: "Say what is in the state file",
-		Args:  noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			var wanted []string
-			policies, err := policy.ParseList(limits...)
-			if err != nil {
-				return valueError{fmt.Errorf("--limit %w", err)}
-			}
-			for _, p := range policies {
-				wanted = append(wanted, p.Name)
-			}
-			c, err := readState(w, flags)
-			if err != nil {
-				return err
-			}
-			if flags.json {
-				return printed(state.WriteInfoJSON(w.Stdout, c.Info(), wanted))
-			}
-			return printed(state.WriteInfo(w.Stdout, c.Info(), wanted))
-		},
+// print writes a result, as JSON if that was asked for.
+func (r *stateRun) print(asJSON any, text string) error {
+	if r.json {
+		return json.NewEncoder(r.Stdout).Encode(asJSON)
 	}
-	flags.add(cmd, true)
-	cmd.Flags().StringArrayVar(&limits, "limit", nil, "`'KEY LIMIT'` as for weir serve; may be given several times: policies that are none of them are marked unwanted")
-	return cmd
+	_, err := io.WriteString(r.Stdout, text)
+	return err
 }
 
-func stateVerify(w World) *cobra.Command {
-	flags := &stateFlags{}
-	cmd := &cobra.Command{
-		Use:   "verify",
-		Short: "Check all of the state file: structure, checksums, and that nothing is missing",
-		Long: `Checks all of the state file, in a process of its own: structure, checksums,
-and that nothing is missing. Prints ok, or what is wrong and where, and exits
-with 0 or 1. Nothing is changed.`,
-		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			path, err := flags.path()
-			if err != nil {
-				return err
-			}
-			self, err := os.Executable()
-			if err != nil {
-				return runError{fmt.Errorf("no process to check it in: %w", err)}
-			}
-			v, err := state.Verify(cmd.Context(), self, "state", "check", "--state", path)
-			if err != nil {
-				return runError{err}
-			}
-			if v.InUse {
-				sayInUse(w, path)
-			}
-			if flags.json {
-				err = json.NewEncoder(w.Stdout).Encode(v)
-			} else if v.OK {
-				_, err = fmt.Fprintf(w.Stdout, "ok: %s\n", oneline.Text(fmt.Sprintf("%s is sound: %d pages (%d free), %d segments, %d chunks, %d records",
-					path, v.Pages, v.FreePages, v.Segments, v.Chunks, v.Records)))
-				for _, note := range v.Notes {
-					say(w.Stderr, "note: %s", note)
-				}
-			}
-			if err == nil && !v.OK {
-				return runError{errors.New(v.Problem)}
-			}
-			return printed(err)
-		},
-	}
-	flags.add(cmd, true)
-	return cmd
+// say prints a message.
+func (r *stateRun) say(format string, args ...any) {
+	fmt.Fprintln(r.Stderr, "weir: "+oneline.Text(fmt.Sprintf(format, args...)))
 }
 
-// stateCheck is what verify runs in a process of its own.
-func stateCheck(w World) *cobra.Command {
-	flags := &stateFlags{}
-	cmd := &cobra.Command{
-		Use:    "check",
-		Short:  "What verify runs in a process of its own",
-		Hidden: true,
-		Args:   noArguments,
-		RunE: func(*cobra.Command, []string) error {
-			path, err := flags.path()
-			if err != nil {
-				return err
-			}
-			return printed(state.Check(w.Stdout, path))
-		},
-	}
-	flags.add(cmd, false)
-	return cmd
+func (r *stateRun) sayInUse(path string) {
+	r.say("%s is in use: this is about a copy of it, as of its last snapshot", path)
 }
 
-func stateCompact(w World) *cobra.Command {
-	flags := &stateFlags{}
-	cmd := &cobra.Command{
-		Use:   "compact",
-		Short: "Write the state file anew, without its free pages",
-		Long: `Writes the state file anew, without its free pages, and puts the new file in the
-place of the old one once it is on disk and has been checked. Nothing in it
-changes. The server has to be stopped.`,
-		Args: noArguments,
-		RunE: func(*cobra.Command, []string) error {
-			path, err := flags.path()
-			if err != nil {
-				return err
-			}
-			before, after, err := persist.Compact(path, persist.Config{})
-			if err != nil {
-				return stateError(err)
-			}
-			if flags.json {
-				return printed(json.NewEncoder(w.Stdout).Encode(struct {
-					Before int64 `json:"before"`
-					After  int64 `json:"after"`
-				}{before, after}))
-			}
-			_, err = fmt.Fprintf(w.Stdout, "%s: %d bytes before, %d bytes after\n", oneline.Text(path), before, after)
-			return printed(err)
-		},
+// read takes a copy of the state file, and says so if it is in use.
+func (r *stateRun) read() (*persist.Copy, error) {
+	c, err := persist.Read(r.path, r.config)
+	if err != nil {
+		return nil, stateError(err)
 	}
-	flags.add(cmd, true)
-	return cmd
+	if info := c.Info(); info.InUse {
+		r.sayInUse(info.Path)
+	}
+	return c, nil
 }
+
+// stateError is what went wrong with a state file.
+func stateError(err error) error { return runError{errors.New(state.Problem(err))} }
 
 // isTerminal tells whether a stream of the process is one.
 func isTerminal(stream any) bool {

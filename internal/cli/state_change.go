@@ -1,12 +1,11 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,10 +14,28 @@ import (
 	"github.com/seed-0c889b51/weir/persist"
 )
 
+func stateCompact(w World) *cobra.Command {
+	return stateCommand(w, &cobra.Command{
+		Use:   "compact",
+		Short: "Write the state file anew, without its free pages",
+		Long: `Writes the state file anew, without its free pages, and puts the new file in the
+place of the old one once it is on disk and has been checked. Nothing in it
+changes. The server has to be stopped.`,
+	}, stateFlags{json: true}, func(r *stateRun) error {
+		before, after, err := persist.Compact(r.path, r.config)
+		if err != nil {
+			return stateError(err)
+		}
+		return r.print(struct {
+			Before int64 `json:"before"`
+			After  int64 `json:"after"`
+		}{before, after}, fmt.Sprintf("%s: %d bytes before, %d bytes after\n", oneline.Text(r.path), before, after))
+	})
+}
+
 func statePurge(w World) *cobra.Command {
-	flags := &stateFlags{}
 	var yes, aside bool
-	cmd := &cobra.Command{
+	cmd := stateCommand(w, &cobra.Command{
 		Use:   "purge",
 		Short: "Forget everything: a new, empty state file with a new secret",
 		Long: `Puts a new, empty state file with a new secret in place of the old ones. All that
@@ -28,138 +45,87 @@ nothing of them can be read in their place. That is as far as it goes: flash
 memory and disks that remap, file systems that copy on write (such as btrfs and
 ZFS), snapshots and backups may keep old blocks.
 
+With --state-key the new file has the secret in that file, which stays as it is.
+
 Damaged files that were moved aside are named, and removed too with --aside. The
 server has to be stopped. On a terminal it asks before it does anything.`,
-		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			path, err := flags.path()
+	}, stateFlags{key: true, json: true}, func(r *stateRun) error {
+		if !yes {
+			if !isTerminal(r.in) {
+				return errors.New("purge forgets everything, and there is no terminal to ask on: want --yes")
+			}
+			full, err := filepath.Abs(r.path)
 			if err != nil {
-				return err
+				return runError{err}
 			}
-			if !yes {
-				if !isTerminal(cmd.InOrStdin()) {
-					return errors.New("purge forgets everything, and there is no terminal to ask on: want --yes")
-				}
-				full, err := filepath.Abs(path)
-				if err != nil {
-					return runError{err}
-				}
-				question := oneline.Text(full) + ": forget for good what all clients have used?"
-				if err := state.Confirm(cmd.Context(), cmd.InOrStdin(), w.Stderr, question); err != nil {
-					return runError{err}
-				}
+			question := oneline.Text(full) + ": forget for good what all clients have used?"
+			if err := state.Confirm(r.ctx, r.in, r.Stderr, question); err != nil {
+				return runError{err}
 			}
-			done, err := persist.Purge(path, persist.Config{}, aside)
-			if err != nil {
-				return stateError(err)
-			}
-			say(w.Stderr, "the old bytes are overwritten; flash, file systems that copy on write, snapshots and backups may keep some of them")
-			return printed(writePurged(w.Stdout, flags.json, done))
-		},
-	}
-	flags.add(cmd, true)
+		}
+		done, err := persist.Purge(r.path, r.config, aside)
+		if err != nil {
+			return stateError(err)
+		}
+		r.say("the old bytes are overwritten; flash, file systems that copy on write, snapshots and backups may keep some of them")
+		var text strings.Builder
+		for _, name := range done.Removed {
+			fmt.Fprintf(&text, "removed      %s\n", oneline.Text(name))
+		}
+		for _, name := range done.Aside {
+			fmt.Fprintf(&text, "still there  %s (--aside removes it)\n", oneline.Text(name))
+		}
+		return r.print(struct {
+			Removed []string `json:"removed"`
+			Aside   []string `json:"aside"`
+		}{append([]string{}, done.Removed...), append([]string{}, done.Aside...)}, text.String())
+	})
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	cmd.Flags().BoolVar(&aside, "aside", false, "remove files that were moved aside, too")
 	return cmd
 }
 
-func writePurged(w io.Writer, asJSON bool, done persist.Purged) error {
-	if asJSON {
-		return json.NewEncoder(w).Encode(struct {
-			Removed []string `json:"removed"`
-			Aside   []string `json:"aside"`
-		}{append([]string{}, done.Removed...), append([]string{}, done.Aside...)})
-	}
-	for _, name := range done.Removed {
-		if _, err := fmt.Fprintf(w, "removed      %s\n", oneline.Text(name)); err != nil {
-			return err
-		}
-	}
-	for _, name := range done.Aside {
-		if _, err := fmt.Fprintf(w, "still there  %s (--aside removes it)\n", oneline.Text(name)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func stateExport(w World) *cobra.Command {
-	flags := &stateFlags{}
-	cmd := &cobra.Command{
-		Use:   "export",
-		Short: "Print the live records of the state file as JSON Lines",
-		Long: `Prints what weir state import reads: one JSON object a line. The first says which
-policies there are, with their limits, when that was, and the id of the secret.
-Each one after it is a bucket that is not full:
-  {"policy":"ip","hash":"0123456789abcdef","full_in_ns":59000000000}
-Neither keys nor the secret are in it.`,
-		Args: noArguments,
-		RunE: func(*cobra.Command, []string) error {
-			c, err := readState(w, flags)
-			if err != nil {
-				return err
-			}
-			if err := c.Export(w.Stdout); err != nil {
-				return stateError(err)
-			}
-			return nil
-		},
-	}
-	flags.add(cmd, false)
-	return cmd
-}
-
 func stateImport(w World) *cobra.Command {
-	flags := &stateFlags{}
-	cmd := &cobra.Command{
+	return stateCommand(w, &cobra.Command{
 		Use:   "import [FILE]",
 		Short: "Add to the state file what weir state export has printed",
 		Long: `Adds what weir state export has printed, from FILE or standard input. Of two debts
 of one bucket the longer counts, and none is longer than one refill of its
 limit. The file must have the secret of the exported one: to go on elsewhere,
-put a copy of its .key file there first. The server has to be stopped. A mistake
-in the input is named with its line, and nothing is changed.`,
+put a copy of its .key file there first, or name the file of the secret with
+--state-key. The server has to be stopped. A mistake in the input is named with
+its line, and nothing is changed.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return fmt.Errorf("unexpected argument %s: %s takes one file, or none for standard input", quote(args[1]), cmd.CommandPath())
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			path, err := flags.path()
+	}, stateFlags{key: true, json: true}, func(r *stateRun) error {
+		in := r.in
+		if len(r.args) == 1 && r.args[0] != "-" {
+			file, err := os.Open(r.args[0])
 			if err != nil {
-				return err
+				return runError{err}
 			}
-			in := cmd.InOrStdin()
-			if len(args) == 1 && args[0] != "-" {
-				file, err := os.Open(args[0])
-				if err != nil {
-					return runError{err}
-				}
-				defer file.Close()
-				in = file
-			} else if isTerminal(in) {
-				return errors.New("there is nothing to import on standard input: want a FILE, or a pipe")
-			}
-			done, err := persist.Import(path, persist.Config{}, state.Interruptible(cmd.Context(), in))
-			if err != nil {
-				return stateError(err)
-			}
-			if flags.json {
-				return printed(json.NewEncoder(w.Stdout).Encode(struct {
-					Records  int    `json:"records"`
-					Policies int    `json:"policies"`
-					Over     int    `json:"over"`
-					Raised   int    `json:"raised"`
-					Credit   int64  `json:"credit_ns"`
-					Clock    string `json:"clock"`
-				}{done.Records, done.Policies, done.Over, done.Raised, int64(done.Credit), done.Clock}))
-			}
-			_, err = fmt.Fprintf(w.Stdout, "%s: %d records read, %d of them stored, %d were over; %v have passed since the export (clock: %s)\n",
-				oneline.Text(path), done.Records, done.Raised, done.Over, done.Credit, done.Clock)
-			return printed(err)
-		},
-	}
-	flags.add(cmd, true)
-	return cmd
+			defer file.Close()
+			in = file
+		} else if isTerminal(in) {
+			return errors.New("there is nothing to import on standard input: want a FILE, or a pipe")
+		}
+		done, err := persist.Import(r.path, r.config, state.Interruptible(r.ctx, in))
+		if err != nil {
+			return stateError(err)
+		}
+		return r.print(struct {
+			Records  int    `json:"records"`
+			Policies int    `json:"policies"`
+			Over     int    `json:"over"`
+			Raised   int    `json:"raised"`
+			Credit   int64  `json:"credit_ns"`
+			Clock    string `json:"clock"`
+		}{done.Records, done.Policies, done.Over, done.Raised, int64(done.Credit), done.Clock},
+			fmt.Sprintf("%s: %d records read, %d of them stored, %d were over; %v have passed since the export (clock: %s)\n",
+				oneline.Text(r.path), done.Records, done.Raised, done.Over, done.Credit, done.Clock))
+	})
 }

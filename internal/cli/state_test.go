@@ -17,11 +17,17 @@ import (
 
 // weir state verify runs its own program again, which here is the test binary.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 4 && os.Args[4] == deadly {
+		panic("a file that no reader survives")
+	}
 	if len(os.Args) > 1 && os.Args[1] == "state" {
 		os.Exit(cli.Run(context.Background(), cli.World{Args: os.Args[1:], Stdout: os.Stdout, Stderr: os.Stderr, Force: context.Background()}))
 	}
 	os.Exit(m.Run())
 }
+
+// deadly is a file whose check ends the process.
+const deadly = "deadly.db"
 
 // state runs weir state with a context that lasts.
 func state(t *testing.T, args ...string) (code int, stdout, stderr string) {
@@ -47,16 +53,18 @@ func stateFile(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	section := func(name string) persist.Section {
-		return persist.Section{Policy: name, Limit: bucket.PerDay(1000), Records: func(yield func(uint64, time.Duration) bool) {
-			_ = yield(1, time.Hour) && yield(2, 2*time.Hour)
-		}}
-	}
-	_, err = f.Save(persist.Snapshot{Final: true, Sections: []persist.Section{section("ip"), section("user")}})
+	_, err = f.Save(persist.Snapshot{Final: true, Sections: []persist.Section{oneSection("ip"), oneSection("user")}})
 	if err = errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// oneSection has two debts.
+func oneSection(name string) persist.Section {
+	return persist.Section{Policy: name, Limit: bucket.PerDay(1000), Records: func(yield func(uint64, time.Duration) bool) {
+		_ = yield(1, time.Hour) && yield(2, 2*time.Hour)
+	}}
 }
 
 func TestStateMistakes(t *testing.T) {
@@ -72,6 +80,7 @@ func TestStateMistakes(t *testing.T) {
 		{[]string{"info", "--stat", "x"}, 2, `unknown flag "--stat"; did you mean "--state"?`},
 		{[]string{"info", "--state"}, 2, `--state has no value: want --state FILE`},
 		{[]string{"info", "--state", "a", "--state", "b"}, 2, `--state "b": it is given twice, before as "a": want it once`},
+		{[]string{"info", "--json=maybe"}, 2, `--json "maybe": want true or false`},
 		{[]string{"export", "--json"}, 2, `unknown flag "--json": see weir state export --help`},
 		{[]string{"import", "a", "b"}, 2, `unexpected argument "b": weir state import takes one file, or none for standard input`},
 		{[]string{"purge"}, 2, `purge forgets everything, and there is no terminal to ask on: want --yes`},
@@ -106,7 +115,8 @@ func TestStateWithoutAFile(t *testing.T) {
 		{"info"}, {"verify"}, {"compact"}, {"purge", "--yes"}, {"export"}, {"import", input}, {"import", filepath.Join(dir, "none")},
 	} {
 		code, stdout, stderr := state(t, append(args, "--state", path)...)
-		if code != 1 || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.HasPrefix(stderr, "weir: ") || strings.Contains(stderr, "persist") {
+		if code != 1 || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.HasPrefix(stderr, "weir: ") || strings.Contains(stderr, "persist") ||
+			len(args) == 1 && !strings.Contains(stderr, ": name the file with --state FILE") {
 			t.Errorf("weir state %q: code %d, stdout %q, stderr %q", args, code, stdout, stderr)
 		}
 	}
@@ -160,6 +170,19 @@ func TestStateVerify(t *testing.T) {
 	}
 	if code, stdout, stderr := state(t, "verify", "--state", path, "--json"); code != 1 || !strings.HasPrefix(stdout, `{"ok":false,"problem":"`) || strings.Count(stderr, "\n") != 1 {
 		t.Errorf("damaged: code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+}
+
+// Whatever a file does to the process that reads it, it is not this one.
+func TestStateVerifyReadsElsewhere(t *testing.T) {
+	t.Parallel()
+	const want = deadly + " cannot be checked: the process that read it died (exit status 2): panic: a file that no reader survives"
+	code, stdout, stderr := state(t, "verify", "--state", deadly)
+	if code != 1 || stdout != "" || stderr != "weir: "+want+"\n" {
+		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+	if code, stdout, _ := state(t, "verify", "--json", "--state", deadly); code != 1 || !strings.HasPrefix(stdout, `{"ok":false,"problem":"`+want+`"`) {
+		t.Errorf("code %d, stdout %q", code, stdout)
 	}
 }
 
@@ -256,6 +279,13 @@ func TestStateSaysWhenItCannotPrint(t *testing.T) {
 		args = append(append([]string{"state"}, args...), "--state", path)
 		code := cli.Run(t.Context(), cli.World{Args: args, Stdout: full{}, Stderr: &stderr, Force: t.Context()})
 		if code != 1 || !strings.Contains(stderr.String(), "no room") {
+			t.Errorf("weir %q: code %d, stderr %q", args, code, stderr.String())
+		}
+	}
+	for _, args := range [][]string{nil, {"--help"}, {"state"}, {"state", "info", "--help"}, {"help", "serve"}, {"version"}, {"completion", "bash"}} {
+		var stderr strings.Builder
+		code := cli.Run(t.Context(), cli.World{Args: args, Stdout: full{}, Stderr: &stderr, Force: t.Context()})
+		if code != 1 || !strings.Contains(stderr.String(), "no room") || strings.Count(stderr.String(), "\n") != 1 {
 			t.Errorf("weir %q: code %d, stderr %q", args, code, stderr.String())
 		}
 	}

@@ -16,10 +16,8 @@ func newVersion(stdout io.Writer) *cobra.Command {
 		Args:  noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			info, _ := debug.ReadBuildInfo()
-			if _, err := fmt.Fprintln(stdout, versionText(info)); err != nil {
-				return runError{err}
-			}
-			return nil
+			_, err := fmt.Fprintln(stdout, versionText(info))
+			return err
 		},
 	}
 }

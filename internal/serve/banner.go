@@ -3,6 +3,7 @@ package serve
 import (
 	"fmt"
 	"net"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -41,6 +42,9 @@ func writeBanner(cfg Config, addr net.Addr, restored persist.Restored, stateErr 
 	line("state", "%s", stateText(cfg, restored, stateErr))
 	if restored.MovedTo != "" {
 		line("", "the file that was there was not used: %s; it is kept as %s", restored.Damage, restored.MovedTo)
+		if after, _ := strings.CutPrefix(filepath.Base(restored.MovedTo), filepath.Base(cfg.State)); strings.HasPrefix(after, ".unreadable-") {
+			line("", "it takes the secret that it was written with: stop weir, move it back to %s, and start weir with that secret", cfg.State)
+		}
 	}
 	line("try", "curl -i http://%s/", reachable(addr))
 	fmt.Fprint(cfg.Banner, b.String())

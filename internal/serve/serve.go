@@ -44,6 +44,9 @@ type Config struct {
 	IPv6Prefix int
 	// State is the file for the state; "" keeps nothing.
 	State string
+	// Secret, if not nil, are the 32 bytes that keys in State are hashed with:
+	// see [weir.Config].
+	Secret []byte
 	// NeedState makes a State that cannot be used an error of [New].
 	NeedState bool
 	// SnapshotEvery is the time between snapshots; see [weir.Config].

@@ -156,6 +156,9 @@ func TestDamagedStateIsKeptAside(t *testing.T) {
 			t.Errorf("the banner lacks %q:\n%s", want, s.banner)
 		}
 	}
+	if strings.Contains(s.banner.String(), "secret") {
+		t.Errorf("the secret is not what it lacks:\n%s", s.banner)
+	}
 	if a, b := status(t, s.url), status(t, s.url); a != 200 || b != 429 {
 		t.Errorf("statuses %d and %d, want 200 and 429: limits go on", a, b)
 	}

@@ -130,7 +130,7 @@ func endText(info persist.Info) string {
 	case info.Restored.Clean:
 		return "clean"
 	}
-	return fmt.Sprintf("in a crash: what was spent in its last %v may be missing", info.Restored.Interval)
+	return fmt.Sprintf("in a crash: what was spent since it was last saved may be missing, about %v of it if all went well", info.Restored.Interval)
 }
 
 func clockText(s persist.Stamp) string {
@@ -147,9 +147,14 @@ func clockText(s persist.Stamp) string {
 func secretText(info persist.Info) string {
 	text := fmt.Sprintf("id %x, ", info.SecretID)
 	if info.SecretError != nil {
-		return text + info.SecretError.Error()
+		return text + secretProblem(info.SecretError)
 	}
 	return text + "it is there"
+}
+
+// secretProblem says why the secret of a file is not there, and what that means.
+func secretProblem(err error) string {
+	return err.Error() + "; weir serve could not use the file like this: see --state-key"
 }
 
 // The JSON of an Info. Durations are in nanoseconds.

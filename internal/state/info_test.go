@@ -60,7 +60,7 @@ func TestWriteInfoOfOtherFiles(t *testing.T) {
 		want string
 	}{
 		{"in use", func(i *persist.Info) { i.InUse, i.Restored.Clean = true, false }, "ended     not yet: it is in use\n"},
-		{"a crash", func(i *persist.Info) { i.Restored.Clean = false }, "ended     in a crash: what was spent in its last 10s may be missing\n"},
+		{"a crash", func(i *persist.Info) { i.Restored.Clean = false }, "ended     in a crash: what was spent since it was last saved may be missing, about 10s of it if all went well\n"},
 		{"another clock", func(i *persist.Info) { i.Restored.Clock = "synchronised" }, "written   1m30s ago, by the synchronised clock\n"},
 		{"a reboot", func(i *persist.Info) { i.Restored.Clock = "since boot" }, "written   at least 1m30s ago, which is how long this machine is up\n"},
 		{"no boot ids", func(i *persist.Info) { i.Restored.Clock = "wall clock" }, "written   about 1m30s ago, by the wall clock\n"},
@@ -70,7 +70,7 @@ func TestWriteInfoOfOtherFiles(t *testing.T) {
 		{"never saved", func(i *persist.Info) {
 			*i = persist.Info{Path: "a", Size: 512, Restored: persist.Restored{New: true, Clock: "nothing was kept"}}
 		}, "file      a, 512 bytes\npages     0 of 0 bytes, 0 of them free\nformat    written as 0, readable from 0 on\nwritten   never\nended     it has not been used\nsecret    none yet: nothing has been saved\nsegments  0, with 0 chunks and 0 records, of which 0 live\npolicy    none\n"},
-		{"no secret", func(i *persist.Info) { i.SecretError = errors.New("a.key is missing") }, "abab, a.key is missing\n"},
+		{"no secret", func(i *persist.Info) { i.SecretError = errors.New("a.key is missing") }, "abab, a.key is missing; weir serve could not use the file like this: see --state-key\n"},
 		{"chunks of the future", func(i *persist.Info) { i.Restored.Skipped = 2 }, "\n          2 chunks are of a newer version, and are not counted\n"},
 		{"a root that is damaged", func(i *persist.Info) { i.Restored.FellBack = true }, "\n          one of the two roots of the file is damaged: the last save was cut off or is lost\n"},
 		{"names that would move the cursor", func(i *persist.Info) { i.Path, i.Policies[0].Name = "a\nb", "\x1b[2J\u202e" }, "file      a\\nb, "},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"strings"
@@ -33,10 +34,10 @@ type Verdict struct {
 }
 
 // Check reads and checks the file at path and writes a Verdict as JSON. It is
-// what the child process of Verify does.
-func Check(w io.Writer, path string) error {
+// what the child process of Verify does. cfg is for [persist.Read].
+func Check(w io.Writer, path string, cfg persist.Config) error {
 	var v Verdict
-	c, err := persist.Read(path, persist.Config{})
+	c, err := persist.Read(path, cfg)
 	if err != nil {
 		v.Problem = Problem(err)
 		return json.NewEncoder(w).Encode(v)
@@ -53,14 +54,31 @@ func Check(w io.Writer, path string) error {
 		v.Notes = append(v.Notes, count(n, "chunk is", "chunks are")+" of a newer version: only the checksum was checked")
 	}
 	if info.SecretError != nil {
-		v.Notes = append(v.Notes, Problem(info.SecretError))
+		v.Notes = append(v.Notes, secretProblem(info.SecretError))
 	}
 	return json.NewEncoder(w).Encode(v)
 }
 
 // Problem returns the text of an error of package persist without the name of
-// the package, which says nothing to who reads it.
-func Problem(err error) string { return strings.TrimPrefix(err.Error(), "persist: ") }
+// the package, which says nothing to who reads it, and with the way out if there
+// is no file. Errors that were joined are told one after another, not each on a
+// line of its own.
+func Problem(err error) string {
+	text := strings.TrimPrefix(err.Error(), "persist: ")
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		if all, ok := e.(interface{ Unwrap() []error }); ok {
+			var texts []string
+			for _, one := range all.Unwrap() {
+				texts = append(texts, one.Error())
+			}
+			text = strings.Replace(text, strings.Join(texts, "\n"), strings.Join(texts, "; "), 1)
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, persist.ErrDamaged) {
+		text += ": name the file with --state FILE"
+	}
+	return text
+}
 
 const (
 	maxVerdict = 1 << 20 // bytes that the child may write
@@ -69,16 +87,16 @@ const (
 	checkTime = 10 * time.Minute
 )
 
-// Verify has a child process check a file, so that whatever the file holds, only
-// the child can come to harm. command is the program and its arguments that
-// make it run [Check] for the file. A child that dies, hangs for ten minutes or
-// says what nobody understands means that the file is not sound. The error is
-// about the child that could not be run, or wraps that of ctx.
-func Verify(ctx context.Context, command ...string) (Verdict, error) {
-	return verify(ctx, checkTime, command)
+// Verify has a child process check the file at path, so that whatever the file
+// holds, only the child can come to harm. command is the program and its
+// arguments that make it run [Check] for the file. A child that dies, hangs for
+// ten minutes or says what nobody understands means that the file is not sound.
+// The error is about the child that could not be run, or wraps that of ctx.
+func Verify(ctx context.Context, path string, command ...string) (Verdict, error) {
+	return verify(ctx, checkTime, path, command)
 }
 
-func verify(ctx context.Context, patience time.Duration, command []string) (Verdict, error) {
+func verify(ctx context.Context, patience time.Duration, path string, command []string) (Verdict, error) {
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	child := exec.CommandContext(limited, command[0], command[1:]...)
@@ -92,15 +110,15 @@ func verify(ctx context.Context, patience time.Duration, command []string) (Verd
 	case ctx.Err() != nil:
 		return Verdict{}, fmt.Errorf("the check was stopped: %w", ctx.Err())
 	case limited.Err() != nil:
-		return Verdict{Problem: fmt.Sprintf("the process that checked it hung for %v", patience)}, nil
+		return Verdict{Problem: fmt.Sprintf("%s cannot be checked: the process that read it hung for %v", path, patience)}, nil
 	case errors.As(err, &exit):
-		return Verdict{Problem: fmt.Sprintf("the process that checked it died (%v): %s", exit, trace.firstLine())}, nil
+		return Verdict{Problem: fmt.Sprintf("%s cannot be checked: the process that read it died (%v): %s", path, exit, trace.firstLine())}, nil
 	case err != nil:
 		return Verdict{}, fmt.Errorf("no process to check it in: %w", err)
 	}
 	var v Verdict
 	if err := json.Unmarshal(said.bytes, &v); err != nil || v.OK == (v.Problem != "") {
-		return Verdict{Problem: "the process that checked it did not finish what it had to say"}, nil
+		return Verdict{Problem: path + " cannot be checked: the process that read it did not finish what it had to say"}, nil
 	}
 	return v, nil
 }

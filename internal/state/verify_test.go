@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) {
 func childOf(what string, args []string) int {
 	switch what {
 	case "check":
-		if err := Check(os.Stdout, args[0]); err != nil {
+		if err := Check(os.Stdout, args[0], persist.Config{}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -99,7 +100,7 @@ func newFile(t *testing.T, n int) string {
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	path := newFile(t, 5000)
-	v, err := Verify(t.Context(), command(t, "check", path)...)
+	v, err := Verify(t.Context(), "a.db", command(t, "check", path)...)
 	if err != nil || !v.OK || v.Problem != "" || v.InUse || len(v.Notes) != 0 || v.Records != 5000 || v.Chunks != 2 || v.Segments != 1 || v.Pages == 0 {
 		t.Errorf("Verdict = %+v, %v", v, err)
 	}
@@ -107,13 +108,13 @@ func TestVerify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v, err := Verify(t.Context(), command(t, "check", path)...); err != nil || !v.OK || !v.InUse {
+	if v, err := Verify(t.Context(), "a.db", command(t, "check", path)...); err != nil || !v.OK || !v.InUse {
 		t.Errorf("in use: %+v, %v", v, err)
 	}
 	if err := errors.Join(f.Close(), os.Remove(path+".key")); err != nil {
 		t.Fatal(err)
 	}
-	if v, err := Verify(t.Context(), command(t, "check", path)...); err != nil || !v.OK || len(v.Notes) != 1 || !strings.Contains(v.Notes[0], "state.key is missing") {
+	if v, err := Verify(t.Context(), "a.db", command(t, "check", path)...); err != nil || !v.OK || len(v.Notes) != 1 || !strings.Contains(v.Notes[0], "state.key is missing") {
 		t.Errorf("without its secret: %+v, %v", v, err)
 	}
 }
@@ -142,7 +143,7 @@ func TestVerifySaysWhatIsWrong(t *testing.T) {
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		v, err := Verify(t.Context(), command(t, "check", path)...)
+		v, err := Verify(t.Context(), "a.db", command(t, "check", path)...)
 		if err != nil || v.OK || !strings.Contains(v.Problem, tt.want) || strings.HasPrefix(v.Problem, "persist: ") {
 			t.Errorf("%s: %+v, %v: want %s", tt.why, v, err, tt.want)
 		}
@@ -153,29 +154,29 @@ func TestVerifySaysWhatIsWrong(t *testing.T) {
 func TestVerifySurvivesItsChild(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ what, want string }{
-		{"panic", "the process that checked it died (exit status 2): panic: the file is at fault"},
-		{"overflow", "the process that checked it died (exit status 2): runtime: goroutine stack exceeds "},
-		{"exit", "the process that checked it died (exit status 3): it said nothing"},
-		{"silence", "the process that checked it did not finish what it had to say"},
-		{"half", "the process that checked it did not finish what it had to say"},
-		{"both", "the process that checked it did not finish what it had to say"},
-		{"flood", "the process that checked it did not finish what it had to say"},
+		{"panic", "a.db cannot be checked: the process that read it died (exit status 2): panic: the file is at fault"},
+		{"overflow", "a.db cannot be checked: the process that read it died (exit status 2): runtime: goroutine stack exceeds "},
+		{"exit", "a.db cannot be checked: the process that read it died (exit status 3): it said nothing"},
+		{"silence", "a.db cannot be checked: the process that read it did not finish what it had to say"},
+		{"half", "a.db cannot be checked: the process that read it did not finish what it had to say"},
+		{"both", "a.db cannot be checked: the process that read it did not finish what it had to say"},
+		{"flood", "a.db cannot be checked: the process that read it did not finish what it had to say"},
 	} {
-		v, err := Verify(t.Context(), command(t, tt.what)...)
+		v, err := Verify(t.Context(), "a.db", command(t, tt.what)...)
 		if err != nil || v.OK || !strings.HasPrefix(v.Problem, tt.want) || strings.Contains(v.Problem, "\n") {
 			t.Errorf("%s: %+v, %v: want %s", tt.what, v, err, tt.want)
 		}
 	}
-	v, err := verify(t.Context(), 200*time.Millisecond, command(t, "hang"))
-	if err != nil || v.OK || v.Problem != "the process that checked it hung for 200ms" {
+	v, err := verify(t.Context(), 200*time.Millisecond, "a.db", command(t, "hang"))
+	if err != nil || v.OK || v.Problem != "a.db cannot be checked: the process that read it hung for 200ms" {
 		t.Errorf("hang: %+v, %v", v, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(100*time.Millisecond, cancel)
-	if v, err := Verify(ctx, command(t, "hang")...); !errors.Is(err, context.Canceled) || v.OK {
+	if v, err := Verify(ctx, "a.db", command(t, "hang")...); !errors.Is(err, context.Canceled) || v.OK {
 		t.Errorf("stopped: %+v, %v", v, err)
 	}
-	if v, err := Verify(t.Context(), filepath.Join(t.TempDir(), "none")); err == nil || v.OK || !strings.HasPrefix(err.Error(), "no process to check it in: ") {
+	if v, err := Verify(t.Context(), "a.db", filepath.Join(t.TempDir(), "none")); err == nil || v.OK || !strings.HasPrefix(err.Error(), "no process to check it in: ") {
 		t.Errorf("no program: %+v, %v", v, err)
 	}
 }
@@ -190,6 +191,27 @@ func TestHeadIsBounded(t *testing.T) {
 	}
 	if string(h.bytes) != "abc" {
 		t.Errorf("it keeps %q: want abc", h.bytes)
+	}
+}
+
+func TestProblem(t *testing.T) {
+	t.Parallel()
+	full := errors.New("a\nb: no room")
+	for _, tt := range []struct {
+		why  string
+		err  error
+		want string
+	}{
+		{"an error of another's", full, "a\nb: no room"},
+		{"without the name of the package", fmt.Errorf("persist: %w", full), "a\nb: no room"},
+		{"two errors, and a line break in a name", fmt.Errorf("persist: %w", errors.Join(full, errors.New("making c: no room"))), "a\nb: no room; making c: no room"},
+		{"two errors in one text", fmt.Errorf("persist: c: %w: %w", persist.ErrDamaged, full), "c: state file is damaged: a\nb: no room"},
+		{"the way out", fmt.Errorf("persist: c: %w", fs.ErrNotExist), "c: file does not exist: name the file with --state FILE"},
+		{"a file that ends too soon is there", fmt.Errorf("persist: %w: %w", persist.ErrDamaged, fs.ErrNotExist), "state file is damaged: file does not exist"},
+	} {
+		if got := Problem(tt.err); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.why, got, tt.want)
+		}
 	}
 }
 
@@ -208,7 +230,7 @@ func ExampleCheck() {
 	}
 	f.Close()
 	var b strings.Builder
-	if err := Check(&b, path); err != nil {
+	if err := Check(&b, path, persist.Config{}); err != nil {
 		fmt.Println(err)
 		return
 	}
