@@ -57,7 +57,7 @@ const (
 )
 
 // A ColdStart says what buckets start with if there is no state: when the file
-// is new, was lost, or is damaged.
+// is new, was lost, or is damaged, and when nothing is kept on disk.
 type ColdStart uint8
 
 const (

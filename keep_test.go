@@ -196,6 +196,17 @@ func TestColdStart(t *testing.T) {
 	})
 }
 
+func TestColdStartWithoutAFile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := mustOpen(t, weir.Config{Policies: []weir.Policy{{Name: "cold", Limit: bucket.PerMinute(60), ColdStart: weir.EmptyBuckets}}})
+		time.Sleep(30 * time.Second)
+		if d := l.Peek(1, "a"); d.Remaining != 30 {
+			t.Errorf("half a refill after the start: %+v", d)
+		}
+	})
+}
+
 // Where the limit is lowered meanwhile, nobody waits longer than one refill.
 func TestColdStartThenALowerLimit(t *testing.T) {
 	t.Parallel()

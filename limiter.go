@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/seed-0c889b51/weir/bucket"
 	"github.com/seed-0c889b51/weir/persist"
@@ -54,7 +55,15 @@ func assemble(cfg Config) (*Limiter, error) {
 	l := &Limiter{policies: cfg.Policies}
 	if cfg.Path == "" {
 		l.hasher = newHasher(nil)
-		return l, l.build(nil)
+		if err := l.build(nil); err != nil {
+			return nil, err
+		}
+		for i, p := range l.policies {
+			if p.ColdStart == EmptyBuckets {
+				l.members[i].RestoreOthers(time.Now())
+			}
+		}
+		return l, nil
 	}
 	kept := persist.Config{Interval: cfg.Interval, Secret: cfg.Secret, Logger: cfg.Logger}
 	if cfg.Edge {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/seed-0c889b51/weir"
 	"github.com/seed-0c889b51/weir/httpmw"
 	"github.com/seed-0c889b51/weir/internal/nearest"
 	"github.com/seed-0c889b51/weir/internal/policy"
@@ -23,7 +24,9 @@ import (
 // serveFlags are the flags of serve as they were given. They are read by
 // config, and not while they are parsed, so that all errors are of one form.
 type serveFlags struct {
-	listen, to, userHeader, ipv6Prefix, state, stateFailure, every, timeout, logLevel once
+	listen, to, userHeader, ipv6Prefix, state, stateFailure, every, crash, coldStart, timeout, logLevel once
+
+	edge bool
 
 	stateKey keyFlag
 
@@ -42,7 +45,10 @@ func (f *serveFlags) add(set *pflag.FlagSet) {
 	set.Var(&f.state, "state", "`FILE` that keeps what clients have used, or none")
 	f.stateKey.add(set)
 	set.Var(&f.stateFailure, "state-failure", "`WHAT` to do if the file cannot be used: memory (go on without it) or refuse (exit)")
-	set.Var(&f.every, "snapshot-every", "`TIME` between snapshots, 10ms to 24h: what a crash can forget")
+	set.Var(&f.every, "snapshot-every", "`TIME` between snapshots, 10ms to 24h: what a crash can forget; with --edge the default is 1m")
+	set.BoolVar(&f.edge, "edge", false, "spare flash: debts that are over within --snapshot-every are saved only when weir stops")
+	set.Var(&f.crash, "crash", "`WHAT` is made of what was spent since the last snapshot: accept (forget it) or charge (all who had used some start with nothing)")
+	set.Var(&f.coldStart, "cold-start", "`WHAT` clients start with if there is no state, be it new, lost or damaged: full or empty buckets")
 	set.Var(&f.timeout, "upstream-timeout", "`TIME` that the upstream may take to begin its answer; 0 is for ever")
 	set.Var(&f.logLevel, "log-level", "`LEVEL` of what is logged: debug, info, warn or error")
 }
@@ -106,7 +112,22 @@ func (f *serveFlags) config() (serve.Config, error) {
 		}},
 		{"snapshot-every", &f.every, func(text string) (err error) {
 			cfg.SnapshotEvery, err = parseTime(text, 10*time.Millisecond, 24*time.Hour)
+			if cfg.Edge = f.edge; f.edge && !f.every.given {
+				cfg.SnapshotEvery = time.Minute
+			}
 			return err
+		}},
+		{"crash", &f.crash, func(text string) error {
+			if text == "charge" {
+				cfg.Crash = weir.Charge
+			}
+			return checkWord(text, "accept", "charge")
+		}},
+		{"cold-start", &f.coldStart, func(text string) error {
+			if text == "empty" {
+				cfg.ColdStart = weir.EmptyBuckets
+			}
+			return checkWord(text, "full", "empty")
 		}},
 		{"upstream-timeout", &f.timeout, func(text string) (err error) {
 			cfg.Timeout, err = parseTime(text, 0, 24*time.Hour)

@@ -19,6 +19,8 @@ func newServe(w World) *cobra.Command {
 		state:        once{value: "weir.db"},
 		stateFailure: once{value: "memory"},
 		every:        once{value: "10s"},
+		crash:        once{value: "accept"},
+		coldStart:    once{value: "full"},
 		timeout:      once{value: "60s"},
 		logLevel:     once{value: "info"},
 	}

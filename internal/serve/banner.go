@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-0c889b51/weir"
 	"github.com/seed-0c889b51/weir/internal/oneline"
 	"github.com/seed-0c889b51/weir/internal/policy"
 	"github.com/seed-0c889b51/weir/persist"
@@ -107,9 +108,9 @@ func stateText(cfg Config, r persist.Restored, stateErr error) string {
 	text := fmt.Sprintf("%s, snapshot every %v: ", cfg.State, cfg.SnapshotEvery)
 	switch {
 	case r.MovedTo != "":
-		return text + "begun afresh"
+		return text + "begun afresh" + emptyText(cfg)
 	case r.New:
-		return text + "new"
+		return text + "new" + emptyText(cfg)
 	case r.Records == 1:
 		text += "1 debt restored"
 	default:
@@ -119,12 +120,25 @@ func stateText(cfg Config, r persist.Restored, stateErr error) string {
 		text += ", written " + age
 	}
 	if !r.Clean {
-		text += ", after a crash (what was spent since its last snapshot may be missing)"
+		text += ", after a crash"
+		if cfg.Crash == weir.Charge {
+			text += " (who had used some starts with nothing)"
+		} else {
+			text += " (what was spent since its last snapshot may be missing)"
+		}
 	}
 	if r.FellBack {
 		text += ", from the snapshot before the last"
 	}
 	return text
+}
+
+// emptyText says what clients start with where there is no state.
+func emptyText(cfg Config) string {
+	if cfg.ColdStart == weir.EmptyBuckets {
+		return ": every client starts with nothing, and is refilled"
+	}
+	return ""
 }
 
 // ageText says how long ago the file was written, as far as is known.

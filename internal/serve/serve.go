@@ -51,6 +51,11 @@ type Config struct {
 	NeedState bool
 	// SnapshotEvery is the time between snapshots; see [weir.Config].
 	SnapshotEvery time.Duration
+	// Edge spares flash; see [weir.Config].
+	Edge bool
+	// Crash and ColdStart are those of all Policies; see [weir.Policy].
+	Crash     weir.Crash
+	ColdStart weir.ColdStart
 	// Logger gets what happens while serving. No line holds the address, the
 	// key, the user or a credential of a client.
 	Logger *slog.Logger

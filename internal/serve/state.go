@@ -14,9 +14,14 @@ import (
 func openLimiter(cfg Config) (limiter *weir.Limiter, stateErr, err error) {
 	var over atomic.Bool
 	defer over.Store(true)
-	kept := weir.Config{Path: cfg.State, Secret: cfg.Secret, Interval: cfg.SnapshotEvery, Logger: slog.New(starting{cfg.Logger.Handler(), &over})}
+	kept := weir.Config{
+		Path: cfg.State, Secret: cfg.Secret, Interval: cfg.SnapshotEvery, Edge: cfg.Edge,
+		Logger: slog.New(starting{cfg.Logger.Handler(), &over}),
+	}
 	for _, p := range cfg.Policies {
-		kept.Policies = append(kept.Policies, weir.Policy{Name: p.Name, Limit: p.Limit, DryRun: p.DryRun})
+		kept.Policies = append(kept.Policies, weir.Policy{
+			Name: p.Name, Limit: p.Limit, DryRun: p.DryRun, Crash: cfg.Crash, ColdStart: cfg.ColdStart,
+		})
 	}
 	if limiter, err = weir.New(kept); err == nil {
 		return limiter, nil, nil

@@ -8,10 +8,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/seed-0c889b51/weir"
 	"github.com/seed-0c889b51/weir/bucket"
 	"github.com/seed-0c889b51/weir/internal/serve"
+	"github.com/seed-0c889b51/weir/persist"
 )
 
 var discard = slog.New(slog.DiscardHandler)
@@ -34,6 +36,64 @@ func TestARestartForgetsNothing(t *testing.T) {
 	}
 	if want := "3 debts restored, written "; !strings.Contains(second.banner.String(), want) {
 		t.Errorf("the banner lacks %q:\n%s", want, second.banner)
+	}
+}
+
+func TestAStartWithoutState(t *testing.T) {
+	t.Parallel()
+	for _, state := range []string{"", stateFile(t)} {
+		cfg := config(t, "ip 2/day")
+		cfg.State, cfg.ColdStart = state, weir.EmptyBuckets
+		first := start(t, cfg)
+		if got := status(t, first.url); got != 429 {
+			t.Errorf("state %q, empty buckets: %d, want 429", state, got)
+		}
+		if want := "new: every client starts with nothing, and is refilled\n"; state != "" && !strings.Contains(first.banner.String(), want) {
+			t.Errorf("the banner lacks %q:\n%s", want, first.banner)
+		}
+	}
+}
+
+func TestACrash(t *testing.T) {
+	t.Parallel()
+	for crash, want := range map[weir.Crash]struct {
+		status int
+		banner string
+	}{
+		weir.Accept: {200, "after a crash (what was spent since its last snapshot may be missing)"},
+		weir.Charge: {429, "after a crash (who had used some starts with nothing)"},
+	} {
+		cfg := config(t, "ip 3/day")
+		cfg.State, cfg.Crash, cfg.SnapshotEvery = stateFile(t), crash, 10*time.Millisecond
+		first := start(t, cfg)
+		status(t, first.url)
+		cfg.State = crashed(t, cfg.State)
+		second := start(t, cfg)
+		if got := status(t, second.url); got != want.status || !strings.Contains(second.banner.String(), want.banner) {
+			t.Errorf("crash %v: %d, want %d; banner:\n%s", crash, got, want.status, second.banner)
+		}
+	}
+}
+
+// crashed returns a copy of a state file in use, once there is something in it.
+func crashed(t *testing.T, path string) string {
+	t.Helper()
+	to := stateFile(t)
+	for {
+		for _, ext := range []string{"", ".key"} {
+			content, err := os.ReadFile(path + ext)
+			if err == nil {
+				err = os.WriteFile(to+ext, content, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		// One that was copied while it was written is damaged: try again.
+		if copied, err := persist.Read(to, persist.Config{}); err == nil && copied.Info().Restored.Records > 0 {
+			return to
+		}
+		time.Sleep(time.Millisecond)
 	}
 }
 
