@@ -45,6 +45,7 @@ func newPair(path string) (*pair, error) {
 	if err != nil {
 		return nil, err
 	}
+	saved.OnlyOnTime()
 	plain, err := weir.Open("", faulty)
 	return &pair{path: path, saved: saved, plain: plain}, err
 }

@@ -77,31 +77,34 @@ func (r *restorer) load(i int, name string) persist.Restored {
 	}
 	charge := r.crashed && p.Crash == Charge
 	var saved bucket.Limit
-	res := r.file.Load(func(policy string, limit bucket.Limit) bool {
-		if policy == name {
-			saved = limit
-		}
-		return policy == name
-	}, func(_ string, hash uint64, debt time.Duration) {
-		if hash == others {
-			span := saved.Refill() // as withOthers was given it
-			if saved == tiered {
-				span = own.Refill()
+	var res persist.Restored
+	r.limiter.members[i].Restore(func(yield func(uint64, time.Duration) bool) {
+		res = r.file.Load(func(policy string, limit bucket.Limit) bool {
+			if policy == name {
+				saved = limit
 			}
-			r.startEmpty(i, time.Now().Add(min(debt-span, 0)))
-			return
-		}
-		switch {
-		case inFile == tiered: // each key cuts it at a refill of its own
-		case saved == tiered:
-			debt = min(debt, own.Refill())
-		default:
-			debt = p.Change.Rescale(debt, saved, own)
-		}
-		if charge {
-			debt = max(debt, own.Refill())
-		}
-		r.limiter.members[i].Restore(hash, debt)
+			return policy == name
+		}, func(_ string, hash uint64, debt time.Duration) {
+			if hash == others {
+				span := saved.Refill() // as withOthers was given it
+				if saved == tiered {
+					span = own.Refill()
+				}
+				r.startEmpty(i, time.Now().Add(min(debt-span, 0)))
+				return
+			}
+			switch {
+			case inFile == tiered: // each key cuts it at a refill of its own
+			case saved == tiered:
+				debt = min(debt, own.Refill())
+			default:
+				debt = p.Change.Rescale(debt, saved, own)
+			}
+			if charge {
+				debt = max(debt, own.Refill())
+			}
+			yield(hash, debt)
+		})
 	})
 	if res.Records > 0 && (saved != inFile || name != p.Name || charge) {
 		// All that is in the file is to be under one limit and one name, with

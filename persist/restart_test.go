@@ -114,8 +114,11 @@ func (d *differential) run(t *testing.T, size, decisions int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	res := f.Load(func(string, bucket.Limit) bool { return true },
-		func(_ string, hash uint64, debt time.Duration) { r.Restore(hash, debt) })
+	var res Restored
+	r.Restore(func(yield func(uint64, time.Duration) bool) {
+		res = f.Load(func(string, bucket.Limit) bool { return true },
+			func(_ string, hash uint64, debt time.Duration) { yield(hash, debt) })
+	})
 	if res.MovedTo != "" || res.Skipped > 0 {
 		t.Fatalf("Restored = %+v", res)
 	}

@@ -118,8 +118,13 @@ func (t *debtTable) init(slots int) {
 func (t *debtTable) lock(hash uint64) (*stripe, []slot) {
 	s := &t.stripes[hash&uint64(len(t.stripes)-1)]
 	s.mu.Lock()
+	return s, s.set(hash)
+}
+
+// set returns the slots that a hash may be in.
+func (s *stripe) set(hash uint64) []slot {
 	set, _ := bits.Mul64(hash, uint64(len(s.slots)/setSize))
-	return s, s.slots[set*setSize:][:setSize]
+	return s.slots[set*setSize:][:setSize]
 }
 
 // put keeps the debt of a key that is evicted.
@@ -133,7 +138,7 @@ func (t *debtTable) put(hash uint64, d debt, now time.Duration) {
 			if old := sl.debt(); old.at > d.at {
 				d.at, d.limit = old.at, old.limit
 			}
-			s.set(sl, newSlot(hash, d))
+			s.put(sl, newSlot(hash, d))
 			return
 		}
 	}
@@ -142,17 +147,53 @@ func (t *debtTable) put(hash uint64, d debt, now time.Duration) {
 	}
 }
 
-// restore makes a debt of the file that of its hash, whatever it was before.
-func (t *debtTable) restore(hash uint64, d debt, now time.Duration) {
-	s, set := t.lock(hash)
-	defer s.mu.Unlock()
-	for i := range set {
-		if sl := &set[i]; sl.hash == hash {
-			s.set(sl, slot{})
+// restore makes each debt that of its hash, whatever it was before. Of several
+// for one hash the last holds.
+func (t *debtTable) restore(blocks [][]slot, now time.Duration) {
+	// Stripe by stripe, so that the memory at work fits the processor's caches:
+	// a counting sort.
+	stripes := uint64(len(t.stripes))
+	ends := make([]int, stripes)
+	for _, block := range blocks {
+		for i := range block {
+			ends[block[i].hash&(stripes-1)]++
 		}
 	}
-	if d.at > now {
-		s.insert(set, newSlot(hash, d), now)
+	sum := 0
+	for i, n := range ends {
+		ends[i], sum = sum, sum+n
+	}
+	sorted := make([]slot, sum)
+	for _, block := range blocks {
+		for _, sl := range block {
+			end := &ends[sl.hash&(stripes-1)]
+			sorted[*end] = sl
+			*end++
+		}
+	}
+	for i, start := 0, 0; i < len(ends); i, start = i+1, ends[i] {
+		if start == ends[i] {
+			continue
+		}
+		s := &t.stripes[i]
+		s.mu.Lock()
+		for _, sl := range sorted[start:ends[i]] {
+			s.restore(sl, now)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// restore puts one slot in the place of those with its hash.
+func (s *stripe) restore(to slot, now time.Duration) {
+	set := s.set(to.hash)
+	for i := range set {
+		if sl := &set[i]; sl.hash == to.hash {
+			s.put(sl, slot{})
+		}
+	}
+	if to.debt().at > now {
+		s.insert(set, to, now)
 	}
 }
 
@@ -174,7 +215,7 @@ func (s *stripe) insert(set []slot, to slot, now time.Duration) bool {
 		return false
 	}
 	s.drop(into.debt(), now)
-	s.set(into, to)
+	s.put(into, to)
 	return true
 }
 
@@ -186,8 +227,8 @@ func (s *stripe) drop(d debt, now time.Duration) {
 	}
 }
 
-// set writes a slot and keeps the counts.
-func (s *stripe) set(sl *slot, to slot) {
+// put writes a slot and keeps the counts.
+func (s *stripe) put(sl *slot, to slot) {
 	if sl.when != 0 {
 		s.used--
 		s.dirty -= int(sl.when & flagDirty)
@@ -214,7 +255,7 @@ func (t *debtTable) recall(hash uint64, now time.Duration) (d debt, noted uint64
 			s.moved = append(s.moved, *sl)
 			noted = walk
 		}
-		s.set(sl, slot{})
+		s.put(sl, slot{})
 		if d.at > now {
 			s.recalled++
 		}

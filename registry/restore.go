@@ -1,24 +1,46 @@
 package registry
 
 import (
+	"iter"
 	"time"
 
 	"github.com/seed-0c889b51/weir/bucket"
 )
 
-// Restore notes that the key with that hash owes debt from now on: it waits in
-// the debt table until the key comes again. The debt is under the registry's
-// limit, or with a LimitFor under the key's, where what is beyond one refill as
-// of now is cut. A later call for the same hash replaces an earlier one, by nothing if
-// debt is 0. It is for the start, before there are requests.
-func (r *Registry[K]) Restore(hash uint64, owed time.Duration) {
-	now := r.since(r.now())
-	d := debt{at: now + owed, limit: restoredLimit}
+// Restore notes that the keys with these hashes owe these debts from now on:
+// they wait in the debt table until the keys come again. A debt is under the
+// registry's limit, or with a LimitFor under the key's, where what is beyond one
+// refill as of now is cut. A debt replaces an earlier one of the same hash, by
+// nothing if it is 0. It is for the start, before there are requests. What debts
+// yields is owed from the end of it on.
+func (r *Registry[K]) Restore(debts iter.Seq2[uint64, time.Duration]) {
+	d := debt{limit: restoredLimit}
 	if r.limitFor == nil {
 		d.limit = r.limit.Load().number
 	}
+	const blockSize = 1 << 14 // blocks, and not one slice that is copied as it grows
+	var blocks [][]slot
+	var block []slot
+	for hash, owed := range debts {
+		if len(block) == cap(block) {
+			block = make([]slot, 0, blockSize)
+			blocks = append(blocks, nil)
+		}
+		block = append(block, slot{hash, int64(owed)})
+		blocks[len(blocks)-1] = block
+	}
+	now := r.since(r.now())
+	for _, block := range blocks {
+		for i, sl := range block {
+			block[i].when = 0 // nothing is owed
+			if sl.when > 0 {
+				d.at = now + time.Duration(sl.when)
+				block[i] = newSlot(sl.hash, d)
+			}
+		}
+	}
 	r.restored.Store(int64(now))
-	r.debts.restore(hash, d, now)
+	r.debts.restore(blocks, now)
 }
 
 // RestoreOthers notes that every key of which the registry knows nothing had an

@@ -27,7 +27,7 @@ func TestRestoreOthers(t *testing.T) {
 			Hash: func(key string) uint64 { return uint64(key[0]) },
 		})
 		r.RestoreOthers(time.Now())
-		r.Restore('k', 10*time.Second)
+		restore(r, 'k', 10*time.Second)
 		for key, want := range map[string]int{"a": 0, "known": 50, "gold": 0} {
 			if d := r.Peek(key, 1); d.Remaining != want {
 				t.Errorf("%s at once: %+v, want %d left", key, d, want)
@@ -124,7 +124,7 @@ func TestDry(t *testing.T) {
 		}
 		config.Dry, config.Size, config.Hash = dry, 1, func(key string) uint64 { return uint64(key[0]) }
 		r = mustNew(t, config)
-		r.Restore('b', 40*time.Second)
+		restore(r, 'b', 40*time.Second)
 		if r.Take("a", 60); !told() {
 			t.Error("one that is evicted next: not told")
 		}
@@ -174,4 +174,9 @@ func TestChange(t *testing.T) {
 	if _, err := registry.New(registry.Config[string]{Limit: bucket.PerDay(1), Change: bucket.StartOver + 1}); err == nil {
 		t.Error("a change that is none: no error")
 	}
+}
+
+// restore restores one debt.
+func restore[K comparable](r *registry.Registry[K], hash uint64, debt time.Duration) {
+	r.Restore(func(yield func(uint64, time.Duration) bool) { yield(hash, debt) })
 }

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"iter"
+	"runtime"
 	"time"
 
 	"github.com/seed-0c889b51/weir/bucket"
@@ -42,13 +43,14 @@ func (r *Registry[K]) All(at time.Time, least time.Duration) (bucket.Limit, iter
 }
 
 func (r *Registry[K]) newWalk(at time.Time, least time.Duration, all bool) (bucket.Limit, iter.Seq2[uint64, time.Duration]) {
-	limit := r.Limit()
+	base := r.limit.Load()
+	limit := base.limit
 	return limit, func(yield func(uint64, time.Duration) bool) {
 		r.walk.Lock()
 		defer r.walk.Unlock()
 		w := walk{at: at, least: least, yield: yield, number: r.debts.beginWalk(all)}
 		if r.limitFor == nil {
-			w.under = &limit
+			w.under, w.limit = &limit, base.number
 		}
 		defer r.debts.endWalk(w.number)
 		for i := range r.shards {
@@ -130,7 +132,7 @@ func (r *Registry[K]) walkDebts(w *walk, all bool) {
 		add := func(sl slot) {
 			d := sl.debt()
 			left := d.at - now
-			if w.under != nil {
+			if w.under != nil && d.limit != w.limit {
 				left = r.limits.convert(left, d.limit, *w.under)
 			}
 			w.add(sl.hash, r.base.Add(now).Sub(w.at)+left, d.lowered)
@@ -147,9 +149,9 @@ func (r *Registry[K]) walkDebts(w *walk, all bool) {
 				}
 				add(*sl)
 				if d := sl.debt(); d.at > now {
-					s.set(sl, newSlot(sl.hash, debt{at: d.at, limit: d.limit}))
+					s.put(sl, newSlot(sl.hash, debt{at: d.at, limit: d.limit}))
 				} else {
-					s.set(sl, slot{})
+					s.put(sl, slot{})
 				}
 			}
 		}
@@ -168,7 +170,7 @@ func (r *Registry[K]) save(w *walk, e *entry, now time.Time) bool {
 		return false
 	}
 	left := e.bucket.Debt(now)
-	if w.under != nil {
+	if w.under != nil && e.number != w.limit {
 		left = r.limits.convert(left, e.number, *w.under)
 	}
 	w.add(e.hash, now.Sub(w.at)+left, e.lowered)
@@ -182,6 +184,7 @@ type walk struct {
 	at      time.Time
 	least   time.Duration
 	under   *bucket.Limit // that debts are converted to; nil leaves each under its own
+	limit   uint8         // its number
 	yield   func(uint64, time.Duration) bool
 	records []record
 }
@@ -199,5 +202,8 @@ func (w *walk) flush() bool {
 		}
 	}
 	w.records = w.records[:0]
+	// A walk is long work that nobody waits for. Where all processors are busy,
+	// those who decide would wait for one until the scheduler takes it away.
+	runtime.Gosched()
 	return true
 }

@@ -96,7 +96,7 @@ func TestRestoreReplaces(t *testing.T) {
 			key  int
 			debt time.Duration
 		}{{1, 10 * time.Second}, {2, 10 * time.Second}, {3, 10 * time.Second}, {2, 20 * time.Second}, {3, 0}, {4, -5}, {5, time.Hour}} {
-			r.Restore(identity(rec.key), rec.debt)
+			restore(r, identity(rec.key), rec.debt)
 		}
 		for key, want := range map[int]int{1: 50, 2: 40, 3: 60, 4: 60, 5: 0} {
 			if d := r.Peek(key, 1); d.Remaining != want {
@@ -139,7 +139,7 @@ func TestRestartIsInvisible(t *testing.T) {
 					time.Sleep(time.Duration(rnd.between(0, 300)) * time.Millisecond)
 					stopped = mustNew(t, cfg)
 					for hash, full := range file {
-						stopped.Restore(hash, time.Until(full))
+						restore(stopped, hash, time.Until(full))
 					}
 					restarts++
 				}
