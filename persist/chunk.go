@@ -53,9 +53,13 @@ type chunk struct {
 	raw     []byte // until it is handed out or written
 }
 
-// digest is what the chunk adds to the digest of all live chunks.
+// digest is what the chunk adds to the digest of a state.
 func (c *chunk) digest() uint64 {
-	x := c.segment*0x9e3779b97f4a7c15 ^ uint64(c.index)<<32 ^ uint64(c.crc)
+	return mix(c.segment*0x9e3779b97f4a7c15 ^ uint64(c.index)<<32 ^ uint64(c.crc))
+}
+
+// mix spreads what is summed up in a digest over all of its bits.
+func mix(x uint64) uint64 {
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	return x ^ x>>31

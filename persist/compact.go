@@ -1,10 +1,10 @@
 package persist
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -23,7 +23,7 @@ const compactTx = 1 << 20
 //
 // Nobody else may have the file open: the error then wraps [ErrLocked], and
 // otherwise [ErrDamaged], [ErrNewer], [ErrForeign] or [fs.ErrNotExist] where
-// that is the cause. After an error the file is as it was.
+// that is the cause. After an error, too, all of what was in the file is.
 func Compact(path string, cfg Config) (before, after int64, err error) {
 	f, err := claim(path, cfg, readClocks, resolve)
 	if err != nil {
@@ -55,7 +55,8 @@ func (f *File) compact() (before, after int64, err error) {
 		return 0, 0, err
 	}
 	before = info.Size()
-	temp, err := os.CreateTemp(filepath.Dir(f.path), filepath.Base(f.path)+".tmp-*")
+	f.sweep()
+	temp, err := newTemp(f.path)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -63,7 +64,7 @@ func (f *File) compact() (before, after int64, err error) {
 	if err := temp.Close(); err != nil {
 		return 0, 0, err
 	}
-	if err := compactInto(temp.Name(), held.db); err != nil {
+	if err := compactInto(temp.Name(), held); err != nil {
 		return 0, 0, fmt.Errorf("%s: writing it anew: %w", f.path, err)
 	}
 	if after, err = sameContents(temp.Name(), held.contents); err != nil {
@@ -103,18 +104,35 @@ func (f *File) openToKeep() (opened, error) {
 }
 
 // compactInto copies a database into an empty file.
-func compactInto(path string, from *bolt.DB) error {
+func compactInto(path string, from opened) error {
 	return guard(func() error {
 		// It is synced when it gets its name.
 		db, err := bolt.Open(path, 0o600, &bolt.Options{
-			Timeout: time.Second, FreelistType: bolt.FreelistMapType, NoStatistics: true, NoSync: true, NoGrowSync: true,
+			Timeout: time.Second, FreelistType: bolt.FreelistMapType, NoStatistics: true, OpenFile: openExisting,
+			NoSync: true, NoGrowSync: true,
 		})
 		if err != nil {
 			return err
 		}
 		db.AllocSize = 1 << 20
-		return errors.Join(bolt.Compact(db, from, compactTx), db.Close())
+		if err = bolt.Compact(db, from.db, compactTx); err == nil && from.row != nil {
+			err = db.Update(recommit)
+		}
+		return errors.Join(err, db.Close())
 	})
+}
+
+// recommit says in the state that it is of this transaction.
+func recommit(tx *bolt.Tx) error {
+	meta := tx.Bucket(bucketMeta)
+	if meta == nil {
+		return errBroken
+	}
+	row, err := withCommit(meta.Get(keyState), commitOf(tx))
+	if err != nil {
+		return err
+	}
+	return meta.Put(keyState, row)
 }
 
 // sameContents returns the size of a file if it holds just that.
@@ -132,13 +150,19 @@ func sameContents(path string, want contents) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	got, err := parse(root)
+	got, err := parse(meta, root)
 	if err != nil {
 		return 0, err
 	}
-	// The state has the digest of all chunks, which parse has compared.
-	if string(got.state.row()) != string(want.state.row()) || len(got.policies) != len(want.policies) ||
-		string(got.secretID) != string(want.secretID) {
+	// The state has the digest of all policies and chunks, and the number of
+	// the file's own commit, which parse has compared.
+	row := want.row
+	if row != nil {
+		if row, err = withCommit(row, got.state.commit); err != nil {
+			return 0, err
+		}
+	}
+	if !bytes.Equal(got.row, row) || !bytes.Equal(got.secretID, want.secretID) {
 		return 0, errBroken
 	}
 	return size, nil

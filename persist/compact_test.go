@@ -105,6 +105,7 @@ func TestCompactKeepsWhatItCannotRead(t *testing.T) {
 		}
 		last.crc = newer.crc
 		s := f.state
+		s.commit = commitOf(tx)
 		s.chunks, s.digest = f.index.sum()
 		return errors.Join(b.Put(chunkKey(last.index), raw), tx.Bucket(bucketMeta).Put(keyState, s.row()))
 	})
@@ -121,6 +122,66 @@ func TestCompactKeepsWhatItCannotRead(t *testing.T) {
 	}
 	if info := mustRead(t, path, c).Info(); was.Restored.Skipped != 1 || info.Restored != was.Restored || info.Chunks != was.Chunks {
 		t.Errorf("Info = %+v: want as before, %+v", info, was)
+	}
+}
+
+// What is put in the place of a file is compared with it first.
+func TestSameContents(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "state")
+	grown(t, path, newClock())
+	f, err := claim(path, Config{}, readClocks, resolve)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.unlock()
+	held, err := f.openToKeep()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := held.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sameContents(path, held.contents); err != nil {
+		t.Fatal(err)
+	}
+	for what, change := range map[string]func(tx *bolt.Tx) error{
+		"a state of later": func(tx *bolt.Tx) error {
+			s := held.state
+			s.t++
+			return errors.Join(tx.Bucket(bucketMeta).Put(keyState, s.row()), recommit(tx))
+		},
+		"another secret": func(tx *bolt.Tx) error {
+			return errors.Join(tx.Bucket(bucketMeta).Put(keySecretID, seal(keySecretID, make([]byte, secretIDSize))), recommit(tx))
+		},
+	} {
+		other := filepath.Join(t.TempDir(), "state")
+		writeFile(t, other, readFile(t, path))
+		tamper(t, other, change)
+		if _, err := sameContents(other, held.contents); !errors.Is(err, errBroken) {
+			t.Errorf("%s: %v: want errBroken", what, err)
+		}
+	}
+}
+
+// A file that has been made and not been written says of no transaction that it
+// is its.
+func TestCompactOfANewFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "state")
+	if err := create(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 1<<20); err != nil { // something to gain
+		t.Fatal(err)
+	}
+	before, after, err := Compact(path, Config{})
+	if err != nil || before != 1<<20 || after >= before {
+		t.Fatalf("Compact: %d, %d, %v", before, after, err)
+	}
+	f := mustOpen(t, path, Config{}, newClock())
+	if !f.restored.New {
+		t.Errorf("Restored = %+v", f.restored)
 	}
 }
 
@@ -224,7 +285,7 @@ func TestCompactUnderAWaitingProcess(t *testing.T) {
 	}()
 	temp := path + ".tmp-1"
 	writeFile(t, temp, nil)
-	if err := errors.Join(compactInto(temp, held.db), replace(temp, path), held.db.Close()); err != nil {
+	if err := errors.Join(compactInto(temp, held), replace(temp, path), held.db.Close()); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-waiting; err != nil && !errors.Is(err, errChanged) {

@@ -38,7 +38,7 @@ func Read(path string, cfg Config) (*Copy, error) { return read(path, cfg, readC
 // Info returns what the copy holds.
 func (c *Copy) Info() Info {
 	info := c.info
-	info.Policies = slices.Clone(info.Policies)
+	info.Policies, info.SecretID = slices.Clone(info.Policies), slices.Clone(info.SecretID)
 	return info
 }
 
@@ -134,7 +134,7 @@ func (c *Copy) readOnce(file *os.File, g glance) error {
 	if err != nil {
 		return f.damaged(err)
 	}
-	held, err := parse(root)
+	held, err := parse(meta, root)
 	if errors.Is(err, ErrForeign) || errors.Is(err, ErrNewer) {
 		return f.notOurs(err)
 	}
@@ -161,10 +161,7 @@ func (f *File) locked() bool {
 	err := guard(func() error {
 		db, err := bolt.Open(f.path, 0, &bolt.Options{
 			Timeout: time.Millisecond, ReadOnly: true, NoStatistics: true,
-			OpenFile: func(path string, flags int, _ os.FileMode) (*os.File, error) {
-				file, _, err := openPrivate(path, flags&^os.O_CREATE)
-				return file, err
-			},
+			OpenFile: openExisting,
 		})
 		if err != nil {
 			return err

@@ -18,9 +18,13 @@
 // The file is a bbolt database. Each transaction appends one segment: a bucket
 // of chunks, each up to 30 kB of 12-byte records with a checksum. A segment is
 // dropped when the last of its debts is over, and all of them when a full
-// snapshot has been written. A digest over all live chunks is part of every
-// transaction, so that a chunk that is missing is noticed as well as one that
-// has changed.
+// snapshot has been written. A digest over all live chunks and policies is
+// part of every transaction, so that a chunk that is missing is noticed as well
+// as one that has changed. So is the number of the transaction, which is in the
+// root of the database as well: on a disk that does not wait for what it is told
+// to write first, a new root may lead to pages of an older snapshot, whole as
+// they are. Nothing but this package may write to the file, then, not even a
+// tool that copies a bbolt database as it is.
 //
 // # Time
 //

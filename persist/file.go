@@ -102,7 +102,9 @@ type File struct {
 
 	mu       sync.Mutex
 	db       *bolt.DB    // nil once closed, or abandoned after a fault
-	info     os.FileInfo // of the file that is open
+	file     *os.File    // that db has open
+	info     os.FileInfo // of that file
+	judged   os.FileInfo // of the file that was looked at last
 	closed   bool
 	restored Restored // as Open found it
 	line     timeline
@@ -117,8 +119,10 @@ type File struct {
 // Open opens the state file at path, or makes one together with the
 // directories above it, and reads and checks everything in it. Beside it is
 // path with ".key" appended, which holds the secret of [File.Secret], unless
-// Config has one: whoever has both can try out keys. Both must be regular files of this user's that
-// nobody else may open (mode 0600); links are refused.
+// Config has one: whoever has both can try out keys. Both must be regular files
+// of this user's that nobody else may open (mode 0600); links are refused.
+//
+// What a process that was killed has left half made beside the file is removed.
 //
 // A damaged file is moved aside to path with ".corrupt-" and the time (UTC)
 // appended, one whose secret is gone to ".unreadable-" and the time; the file
@@ -218,7 +222,8 @@ type Section struct {
 	// Records yields the keyed hash of a bucket's key, and how long after
 	// Snapshot.At it is full again. 0 says that the bucket is full now, whatever was
 	// saved before. Of two records with one hash the later counts. It is run
-	// once, and has ended before anything is written.
+	// once, and has ended before anything is written. It must not call methods
+	// of the File.
 	Records iter.Seq2[uint64, time.Duration]
 }
 

@@ -36,11 +36,31 @@ func claimPath(path string) (release func(), ok bool) {
 // links in the directories.
 func prepareDir(path string) (string, error) {
 	if path != "" {
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		if err := makeDir(filepath.Dir(path)); err != nil {
 			return "", fmt.Errorf("directory for %s: %w", path, err)
 		}
 	}
 	return resolve(path)
+}
+
+// makeDir makes a directory and those above it, for good.
+func makeDir(dir string) error {
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := makeDir(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := syncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return nil
 }
 
 // resolve returns path in full, without links in the directories.
@@ -108,11 +128,7 @@ func checkPrivate(path string, info fs.FileInfo) error {
 // install gives a finished file its name for good, unless there is one with
 // that name already: then the error is fs.ErrExist.
 func install(temp, path string) error {
-	file, err := os.OpenFile(temp, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(file.Sync(), file.Close()); err != nil {
+	if err := syncFile(temp); err != nil {
 		return err
 	}
 	if err := moveNew(temp, path); err != nil {
@@ -123,17 +139,28 @@ func install(temp, path string) error {
 
 // replace gives a finished file the name of another, for good.
 func replace(temp, path string) error {
-	file, err := os.OpenFile(temp, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(file.Sync(), file.Close()); err != nil {
+	if err := syncFile(temp); err != nil {
 		return err
 	}
 	if err := os.Rename(temp, path); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// syncFile waits until a file is on disk.
+func syncFile(path string) error {
+	file, _, err := openPrivate(path, os.O_RDWR)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Sync(), file.Close())
+}
+
+// exists tells whether there is something at path.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // moveNew renames a file to a name that must be free. A plain rename would

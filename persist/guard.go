@@ -37,6 +37,7 @@ func (f *File) guarded(do func() error) error {
 	switch {
 	case errors.As(err, &flt):
 		f.db = nil // and left as it is
+		abandon(f.file)
 		return f.broken(err)
 	case errors.Is(err, errBroken):
 		return f.broken(err)

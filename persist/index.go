@@ -1,6 +1,7 @@
 package persist
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -24,13 +25,31 @@ type index struct {
 type contents struct {
 	index
 	state    state
+	row      []byte // of state, as it is in the file
 	secretID []byte // nil before the first transaction
 	skipped  int    // chunks of unknown versions
 }
 
-// parse reads and checks the rows and chunks of a sound database. The error
-// wraps ErrForeign or ErrNewer if the file is not damaged but not for us.
-func parse(root []boltfile.Item) (contents, error) {
+// parse reads and checks the rows and chunks of a sound database, given the
+// root that leads to them. The error wraps ErrForeign or ErrNewer if the file is
+// not damaged but not for us.
+func parse(meta boltfile.Meta, root []boltfile.Item) (contents, error) {
+	c, err := parseRows(root)
+	if err != nil {
+		return contents{}, err
+	}
+	want := uint64(madeCommit)
+	if c.secretID != nil {
+		want = c.state.commit
+	}
+	if uint32(meta.Txid) != uint32(want) {
+		return contents{}, fmt.Errorf("its root is of transaction %d and leads to the pages of %d: what was saved last is lost", meta.Txid, want)
+	}
+	return c, nil
+}
+
+// parseRows is parse, but for what the root says.
+func parseRows(root []boltfile.Item) (contents, error) {
 	meta, policies, segs := boltfile.Find(root, bucketMeta), boltfile.Find(root, bucketPolicy), boltfile.Find(root, bucketSeg)
 	if meta == nil && policies == nil && segs == nil {
 		return contents{}, fmt.Errorf("%w: it is a bbolt database of something else", ErrForeign)
@@ -59,6 +78,7 @@ func parse(root []boltfile.Item) (contents, error) {
 	if c.state, err = parseState(row.Value); err != nil {
 		return contents{}, err
 	}
+	c.row = bytes.Clone(row.Value)
 	id := boltfile.Find(meta.Sub, keySecretID)
 	if id == nil {
 		return contents{}, fmt.Errorf("row %q is missing", keySecretID)
@@ -105,13 +125,17 @@ func (c *contents) parseSegments(segs []boltfile.Item) error {
 		}
 	}
 	if n, sum := c.sum(); n != c.state.chunks || sum != c.state.digest {
-		return fmt.Errorf("%d chunks with digest %016x: want %d with %016x", n, sum, c.state.chunks, c.state.digest)
+		return fmt.Errorf("%d chunks with digest %016x, policies included: want %d with %016x", n, sum, c.state.chunks, c.state.digest)
 	}
 	return nil
 }
 
-// sum returns how many chunks there are and their digest.
+// sum returns how many chunks there are, and the digest of them and of the
+// policies.
 func (x *index) sum() (n, digest uint64) {
+	for id, p := range x.policies {
+		digest += p.digest(id)
+	}
 	for i := range x.chunks {
 		digest += x.chunks[i].digest()
 	}

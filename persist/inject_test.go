@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -108,22 +109,9 @@ func inject(t *testing.T, strace, start, step, fault string) string {
 		mustSave(t, f, Snapshot{Sections: []Section{section("a", daily, injectOld)}})
 		mustClose(t, f)
 	}
-	log := filepath.Join(t.TempDir(), "log")
-	job := child(t, "inject", start+":"+step+":"+path)
-	call, _, _ := strings.Cut(fault, ":")
-	cmd := exec.CommandContext(t.Context(), strace, "-f", "-qq", "-o", log, "-e", "trace="+call, "-e", "inject="+fault, job.Path)
-	cmd.Env = job.Env
-	out, err := cmd.CombinedOutput()
-	traced := readFile(t, log)
-	killed := bytes.Contains(traced, []byte("+++ killed by SIGKILL"))
-	if !killed && !bytes.Contains(traced, []byte("INJECTED")) {
-		if err != nil {
-			t.Fatalf("%s, without a hit: child: %v\n%s", fault, err, out)
-		}
+	hit, killed, out := strike(t, strace, fault, child(t, "inject", start+":"+step+":"+path))
+	if !hit {
 		return ""
-	}
-	if err != nil && !killed {
-		t.Fatalf("%s: child: %v\n%s", fault, err, out)
 	}
 	for _, name := range list(t, dir) {
 		if strings.Contains(name, ".corrupt-") || strings.Contains(name, ".unreadable-") {
@@ -141,13 +129,34 @@ func inject(t *testing.T, strace, start, step, fault string) string {
 	if killed && near(got["a"], before) {
 		found = "before"
 	} else if !near(got["a"], after(start, step)) {
-		t.Fatalf("%s: child: %v: %d records came back, %+v\n%s", fault, err, len(got["a"]), res, out)
+		t.Fatalf("%s: %d records came back, %+v\n%s", fault, len(got["a"]), res, out)
 	}
 	if res.MovedTo != "" || res.FellBack {
 		t.Fatalf("%s: %+v", fault, res)
 	}
 	mustSave(t, f, Snapshot{Sections: []Section{section("b", daily, injectOld)}})
+	if names := list(t, dir); !slices.Equal(names, []string{"state", "state.key"}) {
+		t.Fatalf("%s: %q are left", fault, names)
+	}
 	return found
+}
+
+// strike runs a child with a fault, and tells whether there was a call to hit
+// and whether that killed it. If it did not, the child must have come through.
+func strike(t *testing.T, strace, fault string, job *exec.Cmd) (hit, killed bool, out []byte) {
+	t.Helper()
+	log := filepath.Join(t.TempDir(), "log")
+	call, _, _ := strings.Cut(fault, ":")
+	cmd := exec.CommandContext(t.Context(), strace, "-f", "-qq", "-o", log, "-e", "trace="+call, "-e", "inject="+fault, job.Path)
+	cmd.Env = job.Env
+	out, err := cmd.CombinedOutput()
+	traced := readFile(t, log)
+	killed = bytes.Contains(traced, []byte("+++ killed by SIGKILL"))
+	hit = killed || bytes.Contains(traced, []byte("INJECTED"))
+	if err != nil && !killed {
+		t.Fatalf("%s, hit: %v: child: %v\n%s", fault, hit, err, out)
+	}
+	return hit, killed, out
 }
 
 // after is what the file holds after a step.

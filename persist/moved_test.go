@@ -13,6 +13,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/seed-0c889b51/weir/bucket"
 )
 
 func TestDamagedFileIsMovedAside(t *testing.T) {
@@ -64,6 +66,30 @@ func TestDamagedFileIsMovedAside(t *testing.T) {
 				return b.Put(policyKey(2), bytes.Clone(b.Get(policyKey(1))))
 			})
 		}, "wrong checksum"},
+		{"a policy is of another name, whole and under the same number", "corrupt", func(t *testing.T, path string) {
+			tamper(t, path, func(tx *bolt.Tx) error {
+				row := policy{name: "b", limit: daily}.row(1)
+				return errors.Join(tx.Bucket(bucketPolicy).Put(policyKey(1), row), recommit(tx))
+			})
+		}, "2 chunks with digest"},
+		{"a policy is there that should not be", "corrupt", func(t *testing.T, path string) {
+			tamper(t, path, func(tx *bolt.Tx) error {
+				row := policy{name: "a", limit: bucket.PerSecond(100)}.row(2)
+				return errors.Join(tx.Bucket(bucketPolicy).Put(policyKey(2), row), recommit(tx))
+			})
+		}, "2 chunks with digest"},
+		{"the pages are of an earlier save", "corrupt", func(t *testing.T, path string) {
+			tamper(t, path, func(*bolt.Tx) error { return nil })
+		}, "its root is of transaction 6 and leads to the pages of 5: what was saved last is lost"},
+		{"the pages are of when it was made", "corrupt", func(t *testing.T, path string) {
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+			if err := create(path); err != nil {
+				t.Fatal(err)
+			}
+			tamper(t, path, func(*bolt.Tx) error { return nil })
+		}, "its root is of transaction 3 and leads to the pages of 2: what was saved last is lost"},
 		{"the state is missing", "corrupt", func(t *testing.T, path string) {
 			tamper(t, path, func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Delete(keyState) })
 		}, `row "state" is missing`},
@@ -155,6 +181,7 @@ func TestUnknownChunksAreSkipped(t *testing.T) {
 			}
 		}
 		s := f.state
+		s.commit = commitOf(tx)
 		s.chunks, s.digest = f.index.sum()
 		return tx.Bucket(bucketMeta).Put(keyState, s.row())
 	})

@@ -8,7 +8,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -63,11 +62,15 @@ func (f *File) open() error {
 		case errors.As(err, &bad) && f.keep:
 			return f.damaged(err)
 		case errors.As(err, &bad) && f.restored.MovedTo == "":
-			if err := f.giveUp(bad); err != nil {
+			if err := f.giveUp(bad); err != nil && (!errors.Is(err, errChanged) || try == attempts) {
 				return err
 			}
 		case errors.Is(err, fs.ErrNotExist) && try < attempts:
-			if err := create(f.path); err != nil && !errors.Is(err, fs.ErrExist) {
+			err := create(f.path)
+			if errors.Is(err, fs.ErrNotExist) && exists(f.path) {
+				err = nil // another process was faster, and has swept up ours
+			}
+			if err != nil && !errors.Is(err, fs.ErrExist) {
 				return fmt.Errorf("making %s: %w", f.path, err)
 			}
 		case errors.Is(err, errChanged) && try < attempts:
@@ -75,13 +78,24 @@ func (f *File) open() error {
 			return err
 		}
 	}
-	f.db, f.info, f.index = found.db, found.info, found.index
-	f.state, f.row, f.secret = found.state, found.row, found.secret
+	f.take(found)
+	f.state, f.secret = found.state, found.secret
 	f.segment = f.index.lastSegment()
+	f.sweep()
+	// What made the file, or put it here, may have been killed before its name
+	// was on disk.
+	if err := syncDir(filepath.Dir(f.path)); err != nil && !errors.Is(err, fs.ErrPermission) {
+		f.cfg.Logger.Warn("directory of the state file cannot be synced: after a power cut the file may be gone", "path", f.path, "error", err)
+	}
 	f.restored.FellBack = found.torn
 	f.restored.Skipped = found.skipped
 	f.begin(found.secretID == nil)
 	return nil
+}
+
+// take makes what has been opened the open database.
+func (f *File) take(o opened) {
+	f.db, f.file, f.info, f.index, f.row = o.db, o.file, o.info, o.index, o.row
 }
 
 // place places the start of this run on the timeline.
@@ -95,7 +109,8 @@ func (f *File) place(fresh bool) {
 		credit, how := f.state.credit(now)
 		f.line.t0, f.line.last = advance(f.state.t, credit), f.state.stamp
 		f.restored.Away, f.restored.Clock = credit, how
-		f.restored.Clean, f.restored.Interval = f.state.clean, f.state.interval
+		// If the last commit is lost, so is what it said of the end.
+		f.restored.Clean, f.restored.Interval = f.state.clean && !f.restored.FellBack, f.state.interval
 	} else {
 		f.restored.New = f.restored.MovedTo == ""
 	}
@@ -129,8 +144,12 @@ func (u *unusable) Unwrap() error { return u.err }
 // errChanged means that another process has been at the file meanwhile.
 var errChanged = errors.New("state file keeps changing: another process writes to it")
 
-// giveUp moves an unusable file aside.
+// giveUp moves an unusable file aside. The error is errChanged if it is not the
+// one any more that was found to be so.
 func (f *File) giveUp(bad *unusable) error {
+	if at, err := os.Lstat(f.path); err != nil || !os.SameFile(at, f.judged) {
+		return errChanged
+	}
 	to, err := moveAside(f.path, bad.kind, f.now().mono)
 	if err != nil {
 		return fmt.Errorf("%s cannot be used (%w) nor moved out of the way: %w", f.path, bad.err, err)
@@ -142,7 +161,10 @@ func (f *File) giveUp(bad *unusable) error {
 
 // revive starts a new file in place of one that has broken while open.
 func (f *File) revive() error {
-	if _, err := os.Lstat(f.path); err == nil {
+	switch at, err := os.Lstat(f.path); {
+	case err == nil && !os.SameFile(at, f.info):
+		return errReplaced
+	case err == nil:
 		to, err := moveAside(f.path, "corrupt", f.now().mono)
 		if err != nil {
 			return fmt.Errorf("it is damaged and cannot be moved out of the way: %w", err)
@@ -157,6 +179,12 @@ func (f *File) revive() error {
 	if err := create(f.path); err != nil {
 		return err
 	}
+	// If the rest fails, it is this one that the next try finds.
+	info, err := os.Lstat(f.path)
+	if err != nil {
+		return err
+	}
+	f.info = info
 	found, err := f.openFile()
 	if err != nil {
 		return err
@@ -165,7 +193,8 @@ func (f *File) revive() error {
 		_ = guard(found.db.Close)
 		return fmt.Errorf("%s.key has changed: put back the one before", f.path)
 	}
-	f.db, f.info, f.index, f.pending, f.row = found.db, found.info, found.index, nil, nil
+	f.take(found)
+	f.pending = nil
 	return nil
 }
 
@@ -173,8 +202,8 @@ func (f *File) revive() error {
 type opened struct {
 	contents
 	db     *bolt.DB
+	file   *os.File // that db has open
 	info   os.FileInfo
-	row    []byte
 	secret []byte
 	torn   bool
 }
@@ -199,31 +228,32 @@ func (f *File) openData() (o opened, err error) {
 	if err != nil {
 		return opened{}, err
 	}
-	if o.contents, err = parse(root); err != nil {
+	if o.contents, err = parse(meta, root); err != nil {
 		if errors.Is(err, ErrForeign) || errors.Is(err, ErrNewer) {
 			return opened{}, f.notOurs(err)
 		}
 		return opened{}, &unusable{"corrupt", err}
 	}
 	o.torn = meta.Torn
-	if o.secretID != nil {
-		o.row = o.state.row()
-	}
-	// Locked against other readers, too, and unchanged since.
-	var file *os.File
-	o.db, file, err = f.openBolt(false, func(file *os.File, size int64) error {
+	// Locked against other readers, too. Before that, so that bbolt gets what
+	// has been checked, and after it, since waiting for the lock takes time, it
+	// must be what has been read.
+	unchanged := func(file *os.File, size int64) error {
 		again, err := boltfile.ReadMeta(file, size)
 		if err != nil || again != meta {
 			return errChanged
 		}
 		return nil
-	})
+	}
+	o.db, o.file, err = f.openBolt(false, unchanged)
 	if err != nil {
 		return opened{}, err
 	}
 	o.db.AllocSize = 1 << 20
-	if err = f.stillThere(file); err == nil {
-		o.info, err = file.Stat()
+	if err = f.stillThere(o.file); err == nil {
+		if o.info, err = o.file.Stat(); err == nil {
+			err = unchanged(o.file, o.info.Size())
+		}
 	}
 	if err != nil {
 		_ = guard(o.db.Close)
@@ -279,6 +309,7 @@ func (f *File) openBolt(readOnly bool, check func(*os.File, int64) error) (db *b
 			if file, size, failed = openPrivate(path, flags&^os.O_CREATE); failed != nil {
 				return nil, failed
 			}
+			f.judged, _ = file.Stat()
 			if failed = check(file, size); failed != nil {
 				_ = file.Close()
 				switch {
@@ -308,7 +339,9 @@ func (f *File) openBolt(readOnly bool, check func(*os.File, int64) error) (db *b
 	case errors.Is(err, berrors.ErrTimeout):
 		err = fmt.Errorf("%s: %w by another process: stop it, or give each a file of its own (waited %v)", f.path, ErrLocked, f.cfg.LockTimeout)
 	case errors.As(err, &flt):
-		_ = file.Close() // lets go of the lock
+		if file != nil {
+			abandon(file)
+		}
 		err = &unusable{"corrupt", err}
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
 		err = &unusable{"corrupt", err}
@@ -345,45 +378,6 @@ func (f *File) stillThere(file *os.File) error {
 		return errChanged
 	}
 	return nil
-}
-
-// create makes an empty state file: whole under another name first, since a
-// crash in the midst would leave one that bbolt cannot open.
-func create(path string) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp-*")
-	if err != nil {
-		return err
-	}
-	name := temp.Name()
-	defer os.Remove(name)
-	if err := temp.Close(); err != nil {
-		return err
-	}
-	err = guard(func() error {
-		db, err := bolt.Open(name, 0o600, &bolt.Options{Timeout: time.Second, FreelistType: bolt.FreelistMapType, NoStatistics: true})
-		if err != nil {
-			return err
-		}
-		err = db.Update(func(tx *bolt.Tx) error {
-			meta, err := tx.CreateBucket(bucketMeta)
-			if err != nil {
-				return err
-			}
-			if err := meta.Put(keyFormat, formatRow()); err != nil {
-				return err
-			}
-			if _, err := tx.CreateBucket(bucketPolicy); err != nil {
-				return err
-			}
-			_, err = tx.CreateBucket(bucketSeg)
-			return err
-		})
-		return errors.Join(err, db.Close())
-	})
-	if err != nil {
-		return err
-	}
-	return install(name, path)
 }
 
 // initialMmapSize returns how much to map at first, so that bbolt need not

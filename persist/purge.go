@@ -31,7 +31,8 @@ type Purged struct {
 // A damaged file is purged like any other; one that is of something else or
 // of a newer version is not touched. Nobody else may have the file open. The
 // error wraps [ErrLocked], [ErrNewer], [ErrForeign] or [fs.ErrNotExist] where
-// that is the cause. After another error, Purge can be called again.
+// that is the cause. After another error, Purge can be called again; if nothing
+// was left but to make the new file, that says fs.ErrNotExist, and Open makes it.
 func Purge(path string, cfg Config, aside bool) (Purged, error) {
 	f, err := claim(path, cfg, readClocks, resolve)
 	if err != nil {

@@ -1,10 +1,13 @@
 package persist
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
 	"time"
+
+	bolt "go.etcd.io/bbolt"
 
 	"github.com/seed-0c889b51/weir/bucket"
 )
@@ -74,14 +77,43 @@ func checkFormat(row []byte) error {
 // A state is what every transaction writes: when it was, and what is live.
 type state struct {
 	stamp
-	commit   uint64 // number of the transaction
+	// commit is the number of the bbolt transaction that wrote the row, as is
+	// in the root (the meta page) that leads to it. A root that leads to a row
+	// of another number was written, and what it should lead to was not: its
+	// pages hold, perhaps without a flaw, what they held some saves ago.
+	commit   uint64
 	interval time.Duration
 	clean    bool // the run ended with its last snapshot
 	chunks   uint64
-	digest   uint64 // sum over all live chunks
+	digest   uint64 // sum over all policies and all live chunks
 }
 
-const stateSize = 8 + 8 + 8 + 16 + 1 + 8 + 8 + 8 + 8 + 1 + 8 + 8
+const (
+	stateCommit = 8 + 8 + 8 + 16 + 1 + 8 + 8 // where commit is in the row
+	stateSize   = stateCommit + 8 + 8 + 1 + 8 + 8
+	// madeCommit is the number of the transaction that makes a new file, in
+	// which there is no state yet.
+	madeCommit = 2
+)
+
+// commitOf returns the number of a transaction. bbolt gives it as an int, so
+// that only the lower half is the same on every system.
+func commitOf(tx *bolt.Tx) uint64 { return uint64(uint32(tx.ID())) }
+
+// withCommit returns a copy of the row of a state with another commit, and with
+// all that a later version may have added.
+func withCommit(row []byte, commit uint64) ([]byte, error) {
+	body, err := unseal(keyState, row)
+	if err != nil {
+		return nil, err
+	}
+	if len(body) < stateSize {
+		return nil, errBroken
+	}
+	body = bytes.Clone(body)
+	binary.LittleEndian.PutUint64(body[stateCommit:], commit)
+	return seal(keyState, body), nil
+}
 
 func (s state) row() []byte {
 	b := make([]byte, 0, stateSize+crcSize)
@@ -124,6 +156,9 @@ func parseState(row []byte) (state, error) {
 	if s.t < 0 || s.t > 2*maxTimeline || s.anchored && (s.anchorT < 0 || s.anchorT > s.t) {
 		return state{}, fmt.Errorf("row %q has times %d and %d out of range", keyState, s.t, s.anchorT)
 	}
+	if s.interval < 0 {
+		return state{}, fmt.Errorf("row %q has an interval of %v: want at least 0s", keyState, s.interval)
+	}
 	return s, nil
 }
 
@@ -153,6 +188,12 @@ func (p policy) row(id uint32) []byte {
 	b = binary.LittleEndian.AppendUint64(b, uint64(p.since))
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(p.name)))
 	return seal(policyKey(id), append(b, p.name...))
+}
+
+// digest is what the policy adds to the digest of a state.
+func (p policy) digest(id uint32) uint64 {
+	row := p.row(id)
+	return mix(uint64(binary.LittleEndian.Uint32(row[len(row)-crcSize:]))<<32 ^ uint64(id))
 }
 
 func parsePolicy(key, row []byte) (uint32, policy, error) {

@@ -60,16 +60,22 @@ func (f *File) prepare(full bool) error {
 	return nil
 }
 
+// errReplaced means that the file at the path is not the one that was opened.
+var errReplaced = errors.New("another file has taken its place: put back the one before, or restart")
+
 // inPlace checks that the open file is still the one at its path, since what is
 // written to one that was removed is lost. A full snapshot can start a new one.
 func (f *File) inPlace(full bool) error {
 	if f.db == nil {
+		if !full {
+			return errors.New("it was damaged or removed: only a full snapshot can start a new one")
+		}
 		return nil
 	}
 	at, err := os.Lstat(f.path)
 	switch {
 	case err == nil && !os.SameFile(at, f.info):
-		return errors.New("another file has taken its place: put back the one before, or restart")
+		return errReplaced
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil // it is there, or that cannot be told
 	}
@@ -288,14 +294,16 @@ func (f *File) settle() error {
 func (f *File) commit(c change) (int64, error) {
 	stamp := f.line.stamp(f.now())
 	e := f.index.edit(c, stamp.t)
-	next := state{stamp: stamp, commit: f.state.commit + 1, interval: f.cfg.Interval, clean: c.final}
+	next := state{stamp: stamp, interval: f.cfg.Interval, clean: c.final}
 	next.chunks, next.digest = e.next.sum()
-	row := next.row()
+	var row []byte // nil until bbolt lets us write
 	var written int64
 	err := f.guarded(func() error {
 		var tx *bolt.Tx
 		err := f.db.Update(func(t *bolt.Tx) error {
 			tx = t
+			next.commit = commitOf(t)
+			row = next.row()
 			return f.write(t, c, e, row)
 		})
 		if err == nil {
@@ -305,7 +313,9 @@ func (f *File) commit(c change) (int64, error) {
 		return err
 	})
 	if err != nil {
-		f.pending = &pending{row: row, state: next, index: e.next}
+		if row != nil {
+			f.pending = &pending{row: row, state: next, index: e.next}
+		}
 		return 0, err
 	}
 	f.row, f.state, f.index, f.line.last = row, next, e.next, stamp

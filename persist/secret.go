@@ -10,7 +10,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 )
 
 const (
@@ -89,7 +88,7 @@ func createSecret(path string) error {
 // writeSecret makes the file of a secret. The error is fs.ErrExist if there is
 // one.
 func writeSecret(path string, secret []byte) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp-*")
+	temp, err := newTemp(path)
 	if err != nil {
 		return err
 	}
