@@ -21,3 +21,34 @@ func TestHashSet(t *testing.T) {
 		}
 	})
 }
+
+// What comes up again is never taken for what comes up once, and little the
+// other way round; the set for it has the room that it needs.
+func TestSieve(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 7, 1000, 100_000} {
+		sieve := newSieve(n)
+		for i := range n {
+			sieve.mark(uint64(i) * mixer)
+			if i%10 == 0 {
+				sieve.mark(uint64(i) * mixer)
+			}
+		}
+		may := 0
+		for i := range n {
+			repeats := sieve.mayRepeat(uint64(i) * mixer)
+			if i%10 == 0 && !repeats {
+				t.Fatalf("%d of %d came up twice, and is taken for one that did not", i, n)
+			}
+			if repeats {
+				may++
+			}
+		}
+		if may > 2*sieve.again {
+			t.Errorf("%d of %d may repeat, and %d have: no room for them", may, n, sieve.again)
+		}
+		if may > n/2+1 {
+			t.Errorf("%d of %d may repeat, want about a quarter", may, n)
+		}
+	}
+}
