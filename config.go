@@ -34,8 +34,9 @@ type Policy struct {
 
 	// Change says what becomes of the buckets when the limit is another than in
 	// the last run, or changed by SetLimit. The zero value has tokens used stay
-	// used. Buckets with a limit of their own, from LimitFor, that is another
-	// than in the last run keep their debt, at most one refill.
+	// used. With a LimitFor the file does not tell which limit a key was under:
+	// across a restart a bucket then stays as long from full as it was, at most
+	// one refill.
 	Change bucket.Change
 	// Crash says what is made of the time since the last snapshot after a crash.
 	Crash Crash
@@ -51,8 +52,10 @@ const (
 	// more than its limit, once.
 	Accept Crash = iota
 	// Charge takes it that all was spent: each key that owed something in the
-	// last snapshot starts with an empty bucket. With a LimitFor it owes what
-	// an empty bucket of the policy's Limit does, at most one refill of its own.
+	// last snapshot starts with an empty bucket, after each crash anew. With a
+	// LimitFor it owes what an empty bucket of the policy's Limit does, at most
+	// one refill of its own. Keys that owed nothing then are not in the file, and
+	// start full.
 	Charge
 )
 
@@ -65,7 +68,8 @@ const (
 	FullBuckets ColdStart = iota
 	// EmptyBuckets does not: each key starts with what has been refilled since
 	// the start, until that is one refill of its limit ago. It holds for the
-	// very first start as well, which cannot be told from a loss.
+	// very first start as well, which cannot be told from a loss. What is given to
+	// a key by Reset or Refund meanwhile is forgotten on a restart.
 	EmptyBuckets
 )
 

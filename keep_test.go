@@ -375,8 +375,8 @@ func TestRunDryWaitsWhileSavingFails(t *testing.T) {
 			k.Take(1, fmt.Sprint(i), "a")
 			time.Sleep(time.Second)
 		}
-		if st := k.Stats(); st.Saves != 0 || st.SaveErrors > 5 || st.Age != 600*time.Second {
-			t.Errorf("%+v, want 5 errors at most", st)
+		if st := k.Stats(); st.Saves != 0 || st.SaveErrors > 10 || st.Age != 600*time.Second {
+			t.Errorf("%+v, want an error each interval at most", st)
 		}
 		if err := os.Rename(away, filepath.Dir(k.cfg.Path)); err != nil {
 			t.Fatal(err)
@@ -394,12 +394,16 @@ func TestEdgeSparesFlash(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		k := newKept(t, weir.Config{Edge: true, Policies: []weir.Policy{{Name: "min", Limit: bucket.PerMinute(60)}}})
-		for range 10 {
+		var first int64 // the first says that there has been one
+		for i := range 10 {
 			k.Take(60, "a")
-			time.Sleep(time.Minute)
+			time.Sleep(61 * time.Second)
+			if i == 0 {
+				first = k.Stats().Written
+			}
 		}
-		if st := k.Stats(); st.Saves < 10 || st.Written != 0 {
-			t.Errorf("%+v, want snapshots that write nothing", st)
+		if st := k.Stats(); st.Saves < 10 || st.Written != first {
+			t.Errorf("%+v, the first %d bytes, want others that write nothing", st, first)
 		}
 		k.Take(20, "a")
 		k.restart(nil)

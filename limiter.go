@@ -2,7 +2,6 @@ package weir
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -53,11 +52,18 @@ func assemble(cfg Config) (*Limiter, error) {
 		return nil, err
 	}
 	l := &Limiter{policies: cfg.Policies}
-	if cfg.Path == "" {
-		l.hasher = newHasher(nil)
-		if err := l.build(nil); err != nil {
+	var w *writer
+	if cfg.Path != "" {
+		if w, err = newWriter(l, cfg); err != nil {
 			return nil, err
 		}
+	}
+	// All that can be wrong is found before the file is touched.
+	if err := l.build(w); err != nil {
+		return nil, err
+	}
+	if cfg.Path == "" {
+		l.hasher = newHasher(nil)
 		for i, p := range l.policies {
 			if p.ColdStart == EmptyBuckets {
 				l.members[i].RestoreOthers(time.Now())
@@ -65,37 +71,29 @@ func assemble(cfg Config) (*Limiter, error) {
 		}
 		return l, nil
 	}
-	kept := persist.Config{Interval: cfg.Interval, Secret: cfg.Secret, Logger: cfg.Logger}
-	if cfg.Edge {
-		kept.MinDebt = cfg.Interval
-	}
-	file, err := persist.Open(cfg.Path, kept)
+	w.file, err = persist.Open(cfg.Path, persist.Config{Interval: cfg.Interval, Secret: cfg.Secret, Logger: cfg.Logger})
 	if err != nil {
 		return nil, err
 	}
-	l.hasher = newHasher(file.Secret())
-	dry := make(chan struct{}, 1)
-	if err := l.build(dry); err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	if l.writer, err = newWriter(l, file, cfg, dry); err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
+	l.hasher = newHasher(w.file.Secret())
+	l.writer = w
 	l.restored = l.writer.restore()
 	l.writer.logRestored(cfg.Path, l.restored)
 	go l.writer.run()
 	return l, nil
 }
 
-// build makes the registries, which are saved if they are to tell of keys that
-// have run dry.
-func (l *Limiter) build(dry chan<- struct{}) error {
+// build makes the registries, which w saves unless it is nil.
+func (l *Limiter) build(w *writer) error {
 	for _, p := range l.policies {
 		cfg := registry.Config[string]{
 			Limit: p.Limit, LimitFor: p.LimitFor, DryRun: p.DryRun, Change: p.Change, Size: p.Size, Debts: p.Debts,
 		}
-		if dry != nil {
-			cfg.Hash, cfg.Dry = l.hasher.hash, dry
+		if w != nil {
+			cfg.Hash = func(key string) uint64 { return l.hasher.hash(key) } // of the file, once it is open
+			if w.savesSoon(p) {
+				cfg.Dry = w.dry
+			}
 		}
 		r, err := registry.New(cfg)
 		if err != nil {
@@ -143,6 +141,24 @@ func (l *Limiter) Decide(into []bucket.Decision, n int, keys ...string) bool {
 	return l.group.Decide(into, n, l.hasher.fit(keys)...)
 }
 
+// DecideEach is Decide with a cost for each policy, in their order: costs[i]
+// tokens are taken under the i-th, or nothing under any. A policy whose cost is
+// below 0 is not asked: its key does not matter, and its decision is the zero
+// Decision with Allowed set. A cost of 0 is always allowed and takes nothing.
+// It panics if there is not one cost for each policy.
+func (l *Limiter) DecideEach(into []bucket.Decision, costs []int, keys ...string) bool {
+	return l.group.DecideEach(into, costs, l.hasher.fit(keys)...)
+}
+
+// Settle makes up for what a request turned out to cost: under the i-th policy
+// it takes costs[i] tokens more, whether they are there or not, or gives
+// -costs[i] back, up to a full bucket. What is missing is refilled before
+// anything is allowed again; a restart keeps at most one refill of it. It
+// panics if there is not one cost for each policy.
+func (l *Limiter) Settle(costs []int, keys ...string) {
+	l.group.Settle(costs, l.hasher.fit(keys)...)
+}
+
 // Peek returns what Take would return, and takes nothing.
 func (l *Limiter) Peek(n int, keys ...string) bucket.Decision {
 	into := make([]bucket.Decision, len(l.members))
@@ -181,6 +197,9 @@ func (l *Limiter) SetLimit(policy string, limit bucket.Limit) error {
 	if err := r.SetLimit(limit); err != nil {
 		return fmt.Errorf("weir: policy %q: %w", policy, err)
 	}
+	if l.writer != nil {
+		l.writer.moved.Store(true)
+	}
 	return nil
 }
 
@@ -202,7 +221,7 @@ func (l *Limiter) Sync() error {
 	if l.writer == nil {
 		return nil
 	}
-	return l.writer.save(false)
+	return l.writer.sync()
 }
 
 // Close writes a final snapshot and lets go of the file. The limiter goes on

@@ -20,6 +20,15 @@ var tiered = bucket.Limit{Quota: 1, Window: 365 * 24 * time.Hour, Burst: 100}
 // knows nothing, see [EmptyBuckets]. No key has it.
 const others = 0
 
+// othersSpan returns how long others may owe, given the limit that the file is
+// told: one refill. Of tiers it is taken to be a year at most.
+func othersSpan(inFile bucket.Limit) time.Duration {
+	if inFile == tiered {
+		return 366 * 24 * time.Hour
+	}
+	return inFile.Refill()
+}
+
 // withOthers adds to records what all others owe.
 func withOthers(debt time.Duration, records iter.Seq2[uint64, time.Duration]) iter.Seq2[uint64, time.Duration] {
 	return func(yield func(uint64, time.Duration) bool) {
@@ -31,6 +40,9 @@ func withOthers(debt time.Duration, records iter.Seq2[uint64, time.Duration]) it
 
 // restore brings back the debts of the file.
 func (w *writer) restore() persist.Restored {
+	for i := range w.limiter.policies {
+		w.saved = append(w.saved, w.limitInFile(i))
+	}
 	res := w.file.Load(func(string, bucket.Limit) bool { return false }, nil)
 	r := restorer{writer: w, lost: lost(res)}
 	r.crashed = !r.lost && !res.Clean
@@ -39,7 +51,7 @@ func (w *writer) restore() persist.Restored {
 			w.startEmpty(i, time.Now())
 		}
 		// What a policy has under its present name is newer than what it has
-		// under the others, and replaces it.
+		// under the others, which go with the first full snapshot.
 		for _, name := range append(slices.Clone(p.PreviousNames), p.Name) {
 			part := r.load(i, name)
 			res.Records += part.Records
@@ -49,16 +61,22 @@ func (w *writer) restore() persist.Restored {
 	}
 	if r.lost && w.full {
 		// That buckets are empty is to be on disk before anybody is served.
-		if err := w.save(false); err != nil {
+		if _, err := w.save(false); err != nil {
 			w.log.Warn("no snapshot of the state: a crash now would make it a start with full buckets", "error", err)
 		}
 	}
 	return res
 }
 
-// lost tells whether nothing has ever been saved to the file.
-func lost(res persist.Restored) bool {
-	return res.New || res.Damage != "" || res.Clock == "nothing was kept"
+// lost tells whether there is no state.
+func lost(res persist.Restored) bool { return res.New || res.Damage != "" }
+
+// limitInFile returns the limit that the file is told of a policy.
+func (w *writer) limitInFile(i int) bucket.Limit {
+	if w.limiter.policies[i].LimitFor != nil {
+		return tiered
+	}
+	return w.limiter.members[i].Limit()
 }
 
 // A restorer brings back the debts of a file.
@@ -71,10 +89,7 @@ type restorer struct {
 // load brings back for a policy what the file has under a name.
 func (r *restorer) load(i int, name string) persist.Restored {
 	p, own := &r.limiter.policies[i], r.limiter.members[i].Limit()
-	inFile := own
-	if p.LimitFor != nil {
-		inFile = tiered
-	}
+	inFile := r.limitInFile(i)
 	charge := r.crashed && p.Crash == Charge
 	var saved bucket.Limit
 	var res persist.Restored
@@ -86,11 +101,7 @@ func (r *restorer) load(i int, name string) persist.Restored {
 			return policy == name
 		}, func(_ string, hash uint64, debt time.Duration) {
 			if hash == others {
-				span := saved.Refill() // as withOthers was given it
-				if saved == tiered {
-					span = own.Refill()
-				}
-				r.startEmpty(i, time.Now().Add(min(debt-span, 0)))
+				r.startEmpty(i, time.Now().Add(min(debt-othersSpan(saved), 0)))
 				return
 			}
 			switch {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-0c889b51/weir/bucket"
@@ -26,10 +27,12 @@ const (
 type writer struct {
 	limiter  *Limiter
 	interval time.Duration
-	edge     bool
+	least    time.Duration // debts up to this are only saved at the end
 	log      *slog.Logger
-	dry      chan struct{} // a key has just run dry
-	early    *bucket.Bucket
+	dry      chan struct{}  // a key has just run dry
+	early    *bucket.Bucket // early snapshots
+	synced   chan struct{}  // somebody else has taken a snapshot
+	moved    atomic.Bool    // a limit has changed since the last full snapshot
 
 	mu     sync.Mutex // held while a snapshot is taken
 	file   *persist.File
@@ -47,24 +50,36 @@ type writer struct {
 	done    chan struct{}
 }
 
-func newWriter(l *Limiter, file *persist.File, cfg Config, dry chan struct{}) (*writer, error) {
+// newWriter returns a writer that has no file yet.
+func newWriter(l *Limiter, cfg Config) (*writer, error) {
 	early, err := bucket.New(bucket.Limit{Quota: 1, Window: cfg.Interval, Burst: earlyBurst})
 	if err != nil {
 		return nil, err
 	}
-	return &writer{
+	w := &writer{
 		limiter:  l,
 		interval: cfg.Interval,
-		edge:     cfg.Edge,
 		log:      cfg.Logger,
-		dry:      dry,
+		dry:      make(chan struct{}, 1),
 		early:    early,
-		file:     file,
+		synced:   make(chan struct{}, 1),
 		since:    time.Now(),
-		empty:    make([]time.Time, len(l.members)),
+		empty:    make([]time.Time, len(l.policies)),
 		stop:     make(chan struct{}),
 		done:     make(chan struct{}),
-	}, nil
+	}
+	if cfg.Edge {
+		w.least = cfg.Interval
+	}
+	return w, nil
+}
+
+// savesSoon tells whether a key of p that has run dry is worth an early
+// snapshot: not if nobody is denied, nor if it is full again by then or its debt
+// is not saved at all.
+func (w *writer) savesSoon(p Policy) bool {
+	limit, err := p.Limit.Normalize()
+	return err == nil && !p.DryRun && (p.LimitFor != nil || limit.Refill() > max(w.least, 2*earlyDelay))
 }
 
 // run takes a snapshot each interval, sooner after a key has run dry, and less
@@ -73,6 +88,8 @@ func (w *writer) run() {
 	defer close(w.done)
 	pause := w.interval
 	next := time.Now().Add(pause)
+	tried := time.Now()
+	early := false
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	for {
@@ -81,39 +98,73 @@ func (w *writer) run() {
 			return
 		case <-w.dry:
 			now := time.Now()
-			if pause == w.interval && next.Sub(now) > earlyDelay && w.early.Take(now, 1).Allowed {
+			// While snapshots fail there is an early try each interval at most.
+			failing := pause > w.interval && now.Sub(tried) < w.interval
+			if !failing && next.Sub(now) > earlyDelay && w.early.Take(now, 1).Allowed {
+				early = true
 				next = now.Add(earlyDelay)
 				timer.Reset(earlyDelay)
 			}
 			continue
-		case <-timer.C:
-		}
-		if err := w.save(false); err != nil {
-			pause = min(2*pause, max(maxBackOff, w.interval))
-			w.log.Warn("no snapshot of the state: limits go on in memory", "error", err, "next_try", pause.String())
-		} else {
+		case <-w.synced:
 			pause = w.interval
+		case <-timer.C:
+			written, err := w.save(false)
+			tried = time.Now()
+			if err != nil {
+				pause = min(2*pause, max(maxBackOff, w.interval))
+				w.log.Warn("no snapshot of the state: limits go on in memory", "error", err, "next_try", pause.String())
+			} else {
+				pause = w.interval
+			}
+			if early && err == nil && written == 0 {
+				w.early.Refund(tried, 1)
+			}
 		}
+		early = false
 		next = time.Now().Add(pause)
 		timer.Reset(pause)
 	}
 }
 
-// save takes a snapshot.
-func (w *writer) save(final bool) error {
+// sync takes a snapshot for somebody else.
+func (w *writer) sync() error {
+	_, err := w.save(false)
+	if err == nil {
+		select {
+		case w.synced <- struct{}{}:
+		default:
+		}
+	}
+	return err
+}
+
+// save takes a snapshot and returns how many bytes it took.
+func (w *writer) save(final bool) (written int64, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
-		return fmt.Errorf("weir: %w", persist.ErrClosed)
+		return 0, fmt.Errorf("weir: %w", persist.ErrClosed)
 	}
-	snapshot := w.snapshot(w.full || final && w.edge)
-	if !snapshot.Full && w.changed(snapshot) {
-		// What the file has under the old limit is to be replaced at once, for
-		// it would be converted in the default manner.
-		snapshot = w.snapshot(true)
+	// What the file has under a limit that has changed is to be replaced at
+	// once, for it would be converted in the default manner.
+	full := w.moved.Swap(false) || w.full || final && w.least > 0
+	snapshot := w.snapshot(full, final)
+	if !full && w.changed(snapshot) {
+		snapshot = w.snapshot(true, final)
 	}
-	snapshot.Final = final
 	done, err := w.file.Save(snapshot)
+	if done.Credit > 0 {
+		// The file's time has been put forward. What was restored follows it,
+		// and what was not is to be written with its whole debt.
+		for _, r := range w.limiter.members {
+			r.Credit(done.Credit)
+		}
+		if again, failure := w.file.Save(w.snapshot(true, final)); err == nil {
+			again.Bytes += done.Bytes
+			done, err = again, failure
+		}
+	}
 	w.full = err != nil || done.CheckpointDue
 	w.closed = final && err == nil
 	w.saved = w.saved[:0]
@@ -126,11 +177,11 @@ func (w *writer) save(final bool) error {
 	w.stats.Written += done.Bytes
 	if err != nil {
 		w.stats.SaveErrors++
-		return fmt.Errorf("weir: %w", err)
+		return done.Bytes, fmt.Errorf("weir: %w", err)
 	}
 	w.stats.Saves++
 	w.stats.LastSaved, w.since = snapshot.At, snapshot.At
-	return nil
+	return done.Bytes, nil
 }
 
 // changed tells whether a limit is not that of the last snapshot.
@@ -144,22 +195,26 @@ func (w *writer) changed(s persist.Snapshot) bool {
 }
 
 // snapshot returns what is to be saved now.
-func (w *writer) snapshot(full bool) persist.Snapshot {
-	s := persist.Snapshot{At: time.Now(), Full: full}
+func (w *writer) snapshot(full, final bool) persist.Snapshot {
+	s := persist.Snapshot{At: time.Now(), Full: full, Final: final}
+	least := w.least
+	if final {
+		least = 0
+	}
 	for i, r := range w.limiter.members {
 		walk := r.Changed
 		if full {
 			walk = r.All
 		}
-		limit, records := walk(s.At, 0)
-		if empty := w.empty[i]; full && !empty.IsZero() {
-			records = withOthers(limit.Refill()-s.At.Sub(empty), records)
-		}
+		limit, records := walk(s.At, least)
 		p := &w.limiter.policies[i]
 		if p.LimitFor != nil {
 			limit = tiered
 		}
-		s.Sections = append(s.Sections, persist.Section{Policy: p.Name, Limit: limit, Records: records})
+		if empty := w.empty[i]; full && !empty.IsZero() {
+			records = withOthers(othersSpan(limit)-s.At.Sub(empty), records)
+		}
+		s.Sections = append(s.Sections, persist.Section{Policy: p.Name, Replaces: p.PreviousNames, Limit: limit, Records: records})
 		st := r.Stats()
 		s.Live += st.Keys + st.Debts
 	}
@@ -171,8 +226,8 @@ func (w *writer) close() (err error) {
 	w.closing.Do(func() {
 		close(w.stop)
 		<-w.done
-		if err = w.save(true); err != nil {
-			err = w.save(true) // a full one now, for which a file that is gone is made anew
+		if _, err = w.save(true); err != nil {
+			_, err = w.save(true) // a full one now, for which a file that is gone is made anew
 		}
 		w.mu.Lock()
 		defer w.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 
 var epoch = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 
-func mustNew(t testing.TB, l bucket.Limit) *bucket.Bucket {
+func mustNew(t rapid.TB, l bucket.Limit) *bucket.Bucket {
 	t.Helper()
 	b, err := bucket.New(l)
 	if err != nil {
@@ -344,6 +344,7 @@ func TestDecisionsDoNotAllocate(t *testing.T) {
 		"denied":  func() { b.Take(now, 501) },
 		"peek":    func() { b.Peek(now, 1) },
 		"refund":  func() { b.Refund(now, 1) },
+		"charge":  func() { b.Charge(now, 1); b.Charge(now, 501) },
 		"debt":    func() { b.Debt(now) },
 		"restore": func() { b.Restore(bucket.State{At: now, Tokens: -3.5}) },
 		"reuse":   func() { b.Reuse(b.Limit()) },

@@ -51,6 +51,16 @@ func ExampleBucket_Refund() {
 	// Output: 80
 }
 
+func ExampleBucket_Charge() {
+	b, _ := bucket.New(bucket.PerMinute(60))
+	now := time.Now()
+	b.Take(now, 1)    // the request is let in for one token
+	b.Charge(now, 89) // and turns out to have cost 90
+	d := b.Take(now, 1)
+	fmt.Println(d.Allowed, d.RetryAfter.Round(time.Second))
+	// Output: false 31s
+}
+
 func ExampleBucket_Wait() {
 	b, _ := bucket.New(bucket.Limit{Quota: 1000, Window: time.Second, Burst: 1})
 	for range 3 {

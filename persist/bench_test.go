@@ -17,7 +17,7 @@ func BenchmarkFullSave(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer f.Close()
-	s := Snapshot{Full: true, Sections: []Section{{"a", daily, spread(manyKeys)}}}
+	s := Snapshot{Full: true, Sections: []Section{{Policy: "a", Limit: daily, Records: spread(manyKeys)}}}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := f.Save(s); err != nil {
@@ -36,7 +36,7 @@ func BenchmarkSave(b *testing.B) {
 	var written int64
 	b.ReportAllocs()
 	for b.Loop() {
-		saved, err := f.Save(Snapshot{Live: manyKeys, Sections: []Section{{"a", daily, spread(manyKeys / 100)}}})
+		saved, err := f.Save(Snapshot{Live: manyKeys, Sections: []Section{{Policy: "a", Limit: daily, Records: spread(manyKeys / 100)}}})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -52,7 +52,7 @@ func BenchmarkOpenLoad(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, err := f.Save(Snapshot{Full: true, Sections: []Section{{"a", daily, spread(manyKeys)}}}); err != nil {
+	if _, err := f.Save(Snapshot{Full: true, Sections: []Section{{Policy: "a", Limit: daily, Records: spread(manyKeys)}}}); err != nil {
 		b.Fatal(err)
 	}
 	f.Close()

@@ -1,6 +1,7 @@
 package persist
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -102,10 +103,15 @@ func TestLateSynchronisation(t *testing.T) {
 	c.pass(time.Minute)
 	c.wall, c.synced = wall+int64(2*time.Hour+time.Minute), true
 	saved := debts{3: 10 * time.Hour}
-	mustSave(t, f, Snapshot{Sections: []Section{section("a", daily, saved)}})
+	told := mustSave(t, f, Snapshot{Sections: []Section{section("a", daily, saved)}})
+	if want := 2*time.Hour - time.Minute; told.Credit != want || !told.CheckpointDue {
+		t.Errorf("Saved = %+v: want a Credit of %v, and a full snapshot asked for", told, want)
+	}
 	c.pass(time.Minute)
 	c.wall += int64(time.Hour) // a step that is not time
-	mustSave(t, f, Snapshot{Final: true})
+	if told := mustSave(t, f, Snapshot{Final: true}); told.Credit != 0 {
+		t.Errorf("Saved = %+v: want a Credit told once", told)
+	}
 	got, _ = reopened(t, f, c, 0)
 	left := 2*time.Hour - time.Minute // of the time away, credited late
 	same(t, got["a"], debts{
@@ -113,6 +119,78 @@ func TestLateSynchronisation(t *testing.T) {
 		2: 10*time.Hour - left - 2*time.Minute,
 		3: 10*time.Hour - time.Minute,
 	}, fine)
+}
+
+// A credit is told once, by the save that makes it, whatever comes of the save:
+// the time of the file has gone forward.
+func TestCreditIsToldOnce(t *testing.T) {
+	t.Parallel()
+	a := section("a", daily, debts{1: 10 * time.Hour})
+	fill := []Section{section("a", daily, many(200_000, 10*time.Hour))}
+	tests := []struct {
+		why   string
+		first func(t *testing.T, f *File) (Saved, error) // the save when the clock is synchronised
+		told  bool
+		fails bool
+	}{
+		{"a save that succeeds", func(t *testing.T, f *File) (Saved, error) {
+			return f.Save(Snapshot{Sections: []Section{a}})
+		}, true, false},
+		{"a full one, taken without the credit as well", func(t *testing.T, f *File) (Saved, error) {
+			return f.Save(Snapshot{Full: true, Sections: []Section{a}})
+		}, true, false},
+		{"one with nothing to write", func(t *testing.T, f *File) (Saved, error) { return f.Save(Snapshot{}) }, true, false},
+		{"a snapshot that is refused", func(t *testing.T, f *File) (Saved, error) {
+			return f.Save(Snapshot{Sections: []Section{{}}})
+		}, true, true},
+		{"a disk that is full", func(t *testing.T, f *File) (Saved, error) {
+			return f.Save(Snapshot{Full: true, Sections: fill})
+		}, true, true},
+		{"a save that fails before it looks at the clock: the next tells", func(t *testing.T, f *File) (Saved, error) {
+			if err := os.Rename(f.path, f.path+".away"); err != nil {
+				t.Skip(err) // where an open file cannot be renamed
+			}
+			saved, err := f.Save(Snapshot{Sections: []Section{a}})
+			if err := os.Rename(f.path+".away", f.path); err != nil {
+				t.Fatal(err)
+			}
+			return saved, err
+		}, false, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.why, func(t *testing.T) {
+			t.Parallel()
+			c := newClock()
+			f := mustOpen(t, filepath.Join(t.TempDir(), "state"), Config{}, c)
+			mustSave(t, f, Snapshot{Final: true, Sections: []Section{a}})
+			mustClose(t, f)
+			wall := c.wall
+			c.pass(2 * time.Hour)
+			c.bootID, c.boot, c.wall, c.synced = [16]byte{2}, int64(time.Minute), 0, false
+			f = mustOpen(t, f.path, Config{MaxSize: minMaxSize}, c)
+			loadAll(f)
+			if saved := mustSave(t, f, Snapshot{Sections: []Section{a}}); saved.Credit != 0 {
+				t.Errorf("Saved = %+v: want no Credit before the clock is synchronised", saved)
+			}
+			c.wall, c.synced = wall+int64(2*time.Hour), true
+			credit := 2*time.Hour - time.Minute
+			saved, err := tt.first(t, f)
+			if (err != nil) != tt.fails || !saved.CheckpointDue {
+				t.Errorf("Save = %+v, %v: want a full snapshot asked for, and an error: %v", saved, err, tt.fails)
+			}
+			next := mustSave(t, f, Snapshot{Full: true, Sections: []Section{a}})
+			want, later := credit, time.Duration(0)
+			if !tt.told {
+				want, later = later, want
+			}
+			if saved.Credit != want || next.Credit != later {
+				t.Errorf("Credit is %v, then %v: want %v and %v", saved.Credit, next.Credit, want, later)
+			}
+			if last := mustSave(t, f, Snapshot{Full: true, Sections: []Section{a}}); last.Credit != 0 || last.CheckpointDue {
+				t.Errorf("Saved = %+v: want nothing more", last)
+			}
+		})
+	}
 }
 
 // Through any reboots and steps of the wall clock, as long as a clock that

@@ -68,7 +68,7 @@ func (h *hexHash) UnmarshalText(text []byte) error {
 // policies and hashes. It holds neither a key nor the secret, without which the
 // hashes mean nothing. Nothing is written if not all can be: an error is one of
 // w's unless the file holds chunks that only a newer version can read, or
-// names that are not UTF-8, or nothing has ever been saved to it.
+// names that are not UTF-8, or was made and never used.
 func (c *Copy) Export(w io.Writer) error {
 	if err := c.export(w); err != nil {
 		return fmt.Errorf("persist: exporting %s: %w", c.info.Path, err)

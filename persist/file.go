@@ -21,12 +21,6 @@ type Config struct {
 	// after a crash [Restored.Interval] can say how much may be missing.
 	// 0 means 10 seconds.
 	Interval time.Duration
-	// MinDebt is the longest debt that need not be saved: a limit that
-	// refills faster than a service restarts can do without, and spares its
-	// flash most of the writing. Across a crash as much as is refilled in
-	// MinDebt is forgotten, besides what was spent since the last snapshot.
-	// A final snapshot saves all. 0 saves every debt.
-	MinDebt time.Duration
 	// LockTimeout is how long to wait for another process to let go of the
 	// file. 0 means 2 seconds.
 	LockTimeout time.Duration
@@ -52,7 +46,7 @@ func (c Config) withDefaults() (Config, error) {
 	for _, d := range []struct {
 		name  string
 		value time.Duration
-	}{{"Interval", c.Interval}, {"MinDebt", c.MinDebt}, {"LockTimeout", c.LockTimeout}} {
+	}{{"Interval", c.Interval}, {"LockTimeout", c.LockTimeout}} {
 		if d.value < 0 {
 			return Config{}, fmt.Errorf("persist: %s %v is out of range: want at least 0s", d.name, d.value)
 		}
@@ -114,13 +108,19 @@ type File struct {
 	segment  uint64   // the latest number given to one
 	pending  *pending // a transaction that failed, and may yet have happened
 	due      bool     // the next snapshot has to be full
+	unsaid   bool     // the file does not say that this run has begun
 }
 
 // Open opens the state file at path, or makes one together with the
 // directories above it, and reads and checks everything in it. Beside it is
 // path with ".key" appended, which holds the secret of [File.Secret], unless
 // Config has one: whoever has both can try out keys. Both must be regular files
-// of this user's that nobody else may open (mode 0600); links are refused.
+// of this user's that nobody else may open (mode 0600); links are refused. So is
+// a directory in which every user may put other files in their place: one that
+// others may write to (mode o+w) without the sticky bit. If its group can, or it
+// belongs to somebody who is neither this user nor root, a warning is logged.
+// Directories that Open makes are this user's alone (mode 0700). On Windows
+// neither modes nor owners are looked at.
 //
 // What a process that was killed has left half made beside the file is removed.
 //
@@ -167,11 +167,17 @@ type Restored struct {
 	Policies int // that they belong to
 	Kept     int // records of policies that were not wanted: they stay in the file until their debts are over
 
-	// New tells that there was no state file.
+	// New tells that nothing was ever saved: there was no state file, or no
+	// snapshot was ever saved to it whole, by whatever runs have had it open.
+	// Of a first one that was cut off, there may be Records all the same. A
+	// file that was moved aside is not new: see Damage.
 	New bool
 	// Clean tells that the last run ended with a final snapshot. Otherwise,
 	// what was spent since its last snapshot, Interval at most if all went
-	// well, is forgotten.
+	// well, is forgotten. It is what the file says: a run that could never
+	// write to it, not even that it had begun, which is logged as a warning,
+	// has left no trace, and Clean is of the run before. Such a run has saved
+	// nothing; the first Save of its that succeeds writes that it had begun.
 	Clean    bool
 	Interval time.Duration // of the last run's Config
 	// Away is how long ago the file was last written, as far as is certain,
@@ -219,6 +225,12 @@ type Section struct {
 	Policy string
 	// Limit is the limit that the debts are under.
 	Limit bucket.Limit
+	// Replaces are names that the policy had before, none of which has a
+	// section of its own. In a full snapshot the section replaces all that was
+	// saved under them, too: it leaves the file in the same transaction that
+	// drops what was saved under Policy, the last. Names that the file does not
+	// know are no error. In other snapshots they are checked, and have no effect.
+	Replaces []string
 	// Records yields the keyed hash of a bucket's key, and how long after
 	// Snapshot.At it is full again. 0 says that the bucket is full now, whatever was
 	// saved before. Of two records with one hash the later counts. It is run
@@ -235,8 +247,8 @@ type Snapshot struct {
 	// Full tells that the sections hold all that is in debt, and not only
 	// what has changed since the last snapshot. A section then replaces all
 	// that was saved of its policy before; records of policies without a
-	// section stay until they are over. With MinDebt, or after an error, the
-	// final snapshot should be full, too.
+	// section stay until they are over. If the owner leaves out small debts,
+	// or after an error, the final snapshot should be full, too.
 	Full bool
 	// Final tells that nothing is decided any more after this snapshot.
 	Final bool
@@ -252,16 +264,25 @@ type Saved struct {
 	Records  int           // written
 	Bytes    int64         // written, pages of the database that they took
 	Duration time.Duration // of all of it
+	// Credit is how much time away this save has credited late, since the clock
+	// has turned out to be synchronised only now. What [File.Load] handed out
+	// did not have it yet: the owner may take it off those debts. It is at
+	// least 0, and told once: the same save may have failed otherwise, and a
+	// later one will not tell it again. This snapshot was taken without it, so
+	// that what was restored is in it with that much too much, and what was
+	// spent since may be in the file, from snapshots before, with that much
+	// too little: the next should be full.
+	Credit time.Duration
 	// CheckpointDue tells that the next snapshot should be full: the file has
-	// grown, a limit has changed, or a save has failed.
+	// grown, a limit has changed, time was credited, or a save has failed.
 	CheckpointDue bool
 }
 
 // Save writes a snapshot and waits until it is on disk. If nothing has to be
-// written, nothing is; a final snapshot always is.
+// written, nothing is; a final snapshot always is, and so is the first one of a
+// file, since that is then no longer new.
 //
-// A debt of 0, or one of at most Config.MinDebt, is only written if the file
-// may hold a longer one of the policy.
+// A debt of 0 is only written if the file may hold a longer one of the policy.
 //
 // After an error the file holds what it held, or part of the snapshot,
 // consistently; the next snapshot should be full.
@@ -273,19 +294,22 @@ func (f *File) Save(s Snapshot) (Saved, error) {
 		return Saved{}, fmt.Errorf("persist: %s: %w", f.path, ErrClosed)
 	}
 	var saved Saved
-	err := f.prepare(s.Full)
+	credit, err := f.prepare(s.Full)
 	var p plan
 	if err == nil {
 		if p, err = f.plan(s); err != nil {
 			f.due = true
-			return Saved{CheckpointDue: true}, err
+			return Saved{Credit: credit, CheckpointDue: true}, err
 		}
 		saved, err = f.save(s, p)
 	}
 	if err != nil {
-		f.due = true
 		err = fmt.Errorf("persist: saving to %s: %w", f.path, err)
 	}
+	if err != nil || credit > 0 {
+		f.due = true
+	}
+	saved.Credit = credit
 	saved.Duration = f.now().mono.Sub(start)
 	saved.CheckpointDue = f.due || f.overgrown(s.Live)
 	return saved, err

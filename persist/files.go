@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -59,6 +60,36 @@ func makeDir(dir string) error {
 	}
 	if err := syncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) {
 		return err
+	}
+	return nil
+}
+
+// checkDir refuses a directory in which every user may put other files in the
+// place of ours, and warns of one in which some others may.
+func (f *File) checkDir() error {
+	if !hasModes {
+		return nil
+	}
+	dir := filepath.Dir(f.path)
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	mode := info.Mode()
+	sticky := mode&fs.ModeSticky != 0 // each may remove only what is his own
+	if mode&0o002 != 0 && !sticky {
+		return fmt.Errorf("directory %s has mode %04o, so every user may put another file in the place of %s: run chmod o-w %s, or name a file in a directory that is this user's alone",
+			dir, mode.Perm(), filepath.Base(f.path), dir)
+	}
+	var why []string
+	if mode&0o020 != 0 && !sticky {
+		why = append(why, fmt.Sprintf("it has mode %04o: run chmod g-w %s", mode.Perm(), dir))
+	}
+	if owner, ok := foreignOwner(info); ok && owner != 0 {
+		why = append(why, fmt.Sprintf("it belongs to user %d, and this runs as user %d", owner, os.Geteuid()))
+	}
+	if len(why) > 0 {
+		f.cfg.Logger.Warn("directory of the state file: others may put another file in its place", "path", f.path, "why", strings.Join(why, "; "))
 	}
 	return nil
 }

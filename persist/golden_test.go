@@ -55,7 +55,7 @@ func TestGoldenVersion1(t *testing.T) {
 	ip1 := 100*time.Second - 10*time.Second
 	same(t, got["ip"], debts{1: ip1, 2: 50 * time.Second}, fine)
 	same(t, got["user"], debts{1 << 63: 2*time.Hour - 20*time.Second}, fine)
-	if len(got) != 2 || !res.Clean || res.Interval != time.Minute || res.Away != 10*time.Second || res.Clock != clockBoot || res.Records != 3 || res.MovedTo != "" {
+	if len(got) != 2 || !res.Clean || res.New || res.Interval != time.Minute || res.Away != 10*time.Second || res.Clock != clockBoot || res.Records != 3 || res.MovedTo != "" {
 		t.Errorf("Restored = %+v", res)
 	}
 }

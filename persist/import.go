@@ -54,7 +54,10 @@ func importInto(path string, cfg Config, r io.Reader, clocks func() reading) (Im
 		return Imported{}, err
 	}
 	defer f.unlock()
-	done, err := f.importFrom(r)
+	var done Imported
+	if err = f.checkDir(); err == nil { // as Open does
+		done, err = f.importFrom(r)
+	}
 	if err != nil {
 		return Imported{}, fmt.Errorf("persist: %w", err)
 	}
@@ -151,7 +154,8 @@ func (f *File) merge(in input) (Imported, error) {
 	done := Imported{Records: in.records}
 	done.Credit, done.Clock = in.header.credit(in.bootID, now)
 	// What a debt is at one reading of the clocks counts from the next.
-	s := Snapshot{At: f.now().mono, Full: true, Final: f.restored.Clean || f.restored.New}
+	// A file that no run has ever had open has no end that was not clean.
+	s := Snapshot{At: f.now().mono, Full: true, Final: f.restored.Clean || f.restored.Clock == clockUnknown}
 	for _, p := range in.header.Policies {
 		debts, ok := in.debts[p.Name]
 		if !ok {

@@ -206,6 +206,7 @@ type change struct {
 	add      []chunk // of one segment, a new one
 	policies map[uint32]policy
 	drop     func(c *chunk) bool // nil drops nothing but segments that are over
+	whole    bool                // with it, a snapshot is whole
 	final    bool
 }
 

@@ -35,7 +35,8 @@ type Info struct {
 	Restored Restored
 
 	// SecretID tells the secret of the file from others, and nothing about
-	// it. It is nil if nothing has been saved yet.
+	// it. It is nil if the file was made and never used: [Open] writes it
+	// when it begins a run.
 	SecretID []byte
 	// SecretError is why the secret of the file cannot be had from where
 	// [Open] would look for it: the file would be moved aside, or not opened.

@@ -21,7 +21,10 @@ func open(path string, cfg Config, clocks func() reading) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := f.open(); err != nil {
+	if err = f.checkDir(); err == nil {
+		err = f.open()
+	}
+	if err != nil {
 		f.unlock()
 		return nil, fmt.Errorf("persist: %w", err)
 	}
@@ -111,9 +114,9 @@ func (f *File) place(fresh bool) {
 		f.restored.Away, f.restored.Clock = credit, how
 		// If the last commit is lost, so is what it said of the end.
 		f.restored.Clean, f.restored.Interval = f.state.clean && !f.restored.FellBack, f.state.interval
-	} else {
-		f.restored.New = f.restored.MovedTo == ""
 	}
+	f.state.unused = f.state.unused || fresh
+	f.restored.New = f.state.unused && f.restored.MovedTo == ""
 }
 
 // begin places the start of this run on the timeline and says so in the file.
@@ -127,7 +130,7 @@ func (f *File) begin(fresh bool) {
 	// this can be written is good to know early, but a full disk is no reason
 	// to forget what has been read.
 	if _, err := f.commit(change{}); err != nil {
-		f.due = true
+		f.due, f.unsaid = true, true
 		f.cfg.Logger.Warn("state file cannot be written", "path", f.path, "error", err)
 	}
 }
@@ -195,6 +198,7 @@ func (f *File) revive() error {
 	}
 	f.take(found)
 	f.pending = nil
+	f.state.unused = true // until all of what comes now is there
 	return nil
 }
 

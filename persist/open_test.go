@@ -25,7 +25,6 @@ func TestConfig(t *testing.T) {
 		want string
 	}{
 		{"an interval below 0", Config{Interval: -1}, "persist: Interval -1ns is out of range: want at least 0s"},
-		{"a MinDebt below 0", Config{MinDebt: -1}, "persist: MinDebt -1ns is out of range: want at least 0s"},
 		{"a timeout below 0: bbolt would wait for ever", Config{LockTimeout: -1}, "persist: LockTimeout -1ns is out of range: want at least 0s"},
 		{"a size below 0", Config{MaxSize: -1}, "persist: MaxSize -1 is out of range: want at least 1048576 (1 MiB), or 0 for the default"},
 		{"a size that holds nothing", Config{MaxSize: 1<<20 - 1}, "persist: MaxSize 1048575 is out of range: want at least 1048576 (1 MiB), or 0 for the default"},
@@ -74,8 +73,8 @@ func TestNewFile(t *testing.T) {
 	}
 	secret := bytes.Clone(f.Secret())
 	mustClose(t, f)
-	if again := mustOpen(t, f.path, Config{}, c); !bytes.Equal(again.Secret(), secret) || again.restored.New {
-		t.Errorf("second Open: another secret, or New: %+v", again.restored)
+	if again := mustOpen(t, f.path, Config{}, c); !bytes.Equal(again.Secret(), secret) || !again.restored.New {
+		t.Errorf("second Open: another secret, or not New: %+v", again.restored)
 	}
 	if other := mustOpen(t, filepath.Join(dir, "other"), Config{}, c); bytes.Equal(other.Secret(), secret) {
 		t.Error("two files have one secret")

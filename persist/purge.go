@@ -131,8 +131,8 @@ func (f *File) renew() error {
 	if err := f.open(); err != nil {
 		return err
 	}
-	_, err := f.save(Snapshot{Final: true}, plan{})
-	if f.db != nil { // not given up
+	_, err := f.commit(change{final: true}) // no snapshot: it is still new
+	if f.db != nil {                        // not given up
 		err = errors.Join(err, guard(f.db.Close))
 	}
 	return err

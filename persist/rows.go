@@ -84,6 +84,7 @@ type state struct {
 	commit   uint64
 	interval time.Duration
 	clean    bool // the run ended with its last snapshot
+	unused   bool // no snapshot was ever saved whole
 	chunks   uint64
 	digest   uint64 // sum over all policies and all live chunks
 }
@@ -126,7 +127,7 @@ func (s state) row() []byte {
 	b = binary.LittleEndian.AppendUint64(b, uint64(s.anchorWall))
 	b = binary.LittleEndian.AppendUint64(b, s.commit)
 	b = binary.LittleEndian.AppendUint64(b, uint64(s.interval))
-	b = append(b, bit(s.clean))
+	b = append(b, bit(s.clean)|bit(s.unused)<<1)
 	b = binary.LittleEndian.AppendUint64(b, s.chunks)
 	b = binary.LittleEndian.AppendUint64(b, s.digest)
 	return seal(keyState, b)
@@ -151,7 +152,7 @@ func parseState(row []byte) (state, error) {
 	s.anchored, b = b[0] != 0, b[1:]
 	s.anchorT, s.anchorWall = int64(u64()), int64(u64())
 	s.commit, s.interval = u64(), time.Duration(u64())
-	s.clean, b = b[0] != 0, b[1:]
+	s.clean, s.unused, b = b[0]&1 != 0, b[0]&2 != 0, b[1:]
 	s.chunks, s.digest = u64(), u64()
 	if s.t < 0 || s.t > 2*maxTimeline || s.anchored && (s.anchorT < 0 || s.anchorT > s.t) {
 		return state{}, fmt.Errorf("row %q has times %d and %d out of range", keyState, s.t, s.anchorT)
@@ -221,7 +222,7 @@ func parsePolicy(key, row []byte) (uint32, policy, error) {
 	return binary.BigEndian.Uint32(key), p, nil
 }
 
-// checkSection checks the name and the limit of a section.
+// checkSection checks the names and the limit of a section.
 func checkSection(s Section) (bucket.Limit, error) {
 	if s.Policy == "" || len(s.Policy) > maxName {
 		return bucket.Limit{}, fmt.Errorf("name of a policy of %d bytes: want 1 to %d", len(s.Policy), maxName)
@@ -232,6 +233,11 @@ func checkSection(s Section) (bucket.Limit, error) {
 	}
 	if s.Records == nil {
 		return bucket.Limit{}, fmt.Errorf("policy %q: Records is nil: want a sequence, be it empty", s.Policy)
+	}
+	for _, name := range s.Replaces {
+		if name == "" || len(name) > maxName {
+			return bucket.Limit{}, fmt.Errorf("policy %q: name in Replaces of %d bytes: want 1 to %d", s.Policy, len(name), maxName)
+		}
 	}
 	return l, nil
 }

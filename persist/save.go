@@ -12,6 +12,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/seed-0c889b51/weir/bucket"
 )
 
 const (
@@ -39,25 +41,28 @@ type plan struct {
 	records  int
 	policies map[uint32]policy // new ones
 	listed   map[string]bool   // all with a section
+	replaced map[string]bool   // and their earlier names
 }
 
-// prepare makes the file ready for a snapshot.
-func (f *File) prepare(full bool) error {
+// prepare makes the file ready for a snapshot. It returns how much time it has
+// credited.
+func (f *File) prepare(full bool) (time.Duration, error) {
 	if err := f.inPlace(full); err != nil {
-		return err
+		return 0, err
 	}
 	if f.db == nil {
 		if err := f.revive(); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if err := f.settle(); err != nil {
-		return err
+		return 0, err
 	}
-	if late := f.line.catchUp(f.now()); late > 0 {
+	late := f.line.catchUp(f.now())
+	if late > 0 {
 		f.cfg.Logger.Info("the clock is synchronised now: time away is credited", "path", f.path, "credit", late)
 	}
-	return nil
+	return late, nil
 }
 
 // errReplaced means that the file at the path is not the one that was opened.
@@ -92,7 +97,7 @@ func (f *File) inPlace(full bool) error {
 func (f *File) save(s Snapshot, p plan) (Saved, error) {
 	replaced := func(c *chunk) bool {
 		name := f.index.policies[c.policy].name
-		return c.policy == 0 || p.listed[name]
+		return c.policy == 0 || p.listed[name] || p.replaced[name]
 	}
 	drops := false
 	first := uint64(math.MaxUint64) // segment of this snapshot
@@ -107,7 +112,7 @@ func (f *File) save(s Snapshot, p plan) (Saved, error) {
 		}
 	}
 	if len(p.segments) == 0 {
-		if !drops && !s.Final {
+		if !drops && !s.Final && !f.state.unused && !f.unsaid {
 			f.due = f.due && !s.Full
 			return Saved{}, nil
 		}
@@ -116,7 +121,7 @@ func (f *File) save(s Snapshot, p plan) (Saved, error) {
 	var saved Saved
 	for i, segment := range p.segments {
 		last := i == len(p.segments)-1
-		c := change{add: segment, policies: p.policies, final: s.Final && last}
+		c := change{add: segment, policies: p.policies, whole: last, final: s.Final && last}
 		if last {
 			c.drop = drop
 		}
@@ -152,7 +157,11 @@ func (f *File) undo(from uint64) {
 
 // plan encodes a snapshot, without any I/O.
 func (f *File) plan(s Snapshot) (plan, error) {
-	p := plan{policies: map[uint32]policy{}, listed: map[string]bool{}}
+	p := plan{policies: map[uint32]policy{}, listed: map[string]bool{}, replaced: map[string]bool{}}
+	limits, err := p.check(s.Sections)
+	if err != nil {
+		return plan{}, fmt.Errorf("persist: section %w", err)
+	}
 	now := f.now().mono
 	at := s.At
 	if at.IsZero() || at.After(now) {
@@ -168,21 +177,17 @@ func (f *File) plan(s Snapshot) (plan, error) {
 	}
 	nextPolicy := f.index.lastPolicy()
 	for i, sec := range s.Sections {
-		limit, err := checkSection(sec)
-		if err != nil {
-			return plan{}, fmt.Errorf("persist: section %d: %w", i, err)
-		}
-		if p.listed[sec.Policy] {
-			return plan{}, fmt.Errorf("persist: section %d: policy %q has a section already", i, sec.Policy)
-		}
-		p.listed[sec.Policy] = true
+		limit := limits[i]
 		ids := f.index.versions(sec.Policy)
 		var id uint32
 		if n := len(ids); n > 0 && f.index.policies[ids[n-1]].limit == limit {
 			id = ids[n-1]
 		}
 		changed := len(ids) > 0 && id == 0
-		longest := f.longest(sec.Policy, id)
+		owed := int64(0) // until when a bucket may be in debt that is full now
+		if !s.Full {
+			owed = f.longest(sec.Policy, id)
+		}
 		var records []record
 		pack := func() {
 			if len(records) == 0 {
@@ -205,8 +210,8 @@ func (f *File) plan(s Snapshot) (plan, error) {
 		}
 		for hash, debt := range sec.Records {
 			debt = min(max(debt, 0), maxDebt)
-			if !f.needed(debt, base, longest, s) {
-				continue
+			if debt == 0 && base >= owed {
+				continue // the file says nothing else
 			}
 			if records = append(records, record{hash, debt}); len(records) == maxChunkRecords {
 				pack()
@@ -221,13 +226,29 @@ func (f *File) plan(s Snapshot) (plan, error) {
 	return p, nil
 }
 
-// needed tells whether a debt has to be written: it is worth it, or the file
-// may hold a longer one, up to longest, that it has to override.
-func (f *File) needed(debt time.Duration, base, longest int64, s Snapshot) bool {
-	if debt > 0 && (s.Final || debt > f.cfg.MinDebt) {
-		return true
+// check checks the sections and takes down their names. It returns their limits.
+func (p *plan) check(sections []Section) ([]bucket.Limit, error) {
+	var limits []bucket.Limit
+	for i, sec := range sections {
+		limit, err := checkSection(sec)
+		if err != nil {
+			return nil, fmt.Errorf("%d: %w", i, err)
+		}
+		if p.listed[sec.Policy] {
+			return nil, fmt.Errorf("%d: policy %q has a section already", i, sec.Policy)
+		}
+		p.listed[sec.Policy] = true
+		limits = append(limits, limit)
 	}
-	return !s.Full && base+int64(debt) < longest
+	for i, sec := range sections {
+		for _, name := range sec.Replaces {
+			if p.listed[name] {
+				return nil, fmt.Errorf("%d: policy %q: %q in Replaces has a section of its own", i, sec.Policy, name)
+			}
+			p.replaced[name] = true
+		}
+	}
+	return limits, nil
 }
 
 // longest returns when the last debt of a policy that the file may hold is over.
@@ -294,7 +315,7 @@ func (f *File) settle() error {
 func (f *File) commit(c change) (int64, error) {
 	stamp := f.line.stamp(f.now())
 	e := f.index.edit(c, stamp.t)
-	next := state{stamp: stamp, interval: f.cfg.Interval, clean: c.final}
+	next := state{stamp: stamp, interval: f.cfg.Interval, clean: c.final, unused: f.state.unused && !c.whole}
 	next.chunks, next.digest = e.next.sum()
 	var row []byte // nil until bbolt lets us write
 	var written int64
@@ -319,6 +340,7 @@ func (f *File) commit(c change) (int64, error) {
 		return 0, err
 	}
 	f.row, f.state, f.index, f.line.last = row, next, e.next, stamp
+	f.unsaid = false
 	return written, nil
 }
 

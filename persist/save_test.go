@@ -26,63 +26,52 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 	tests := []struct {
 		why   string
-		cfg   Config
 		steps []step
 		away  time.Duration
 		want  debts
 	}{
-		{"debts are paid while away", Config{}, []step{
+		{"debts are paid while away", []step{
 			{0, Snapshot{Sections: one(debts{1: time.Hour, 2: time.Minute})}},
 		}, 10 * time.Minute, debts{1: 50 * time.Minute}},
-		{"and while running", Config{}, []step{
+		{"and while running", []step{
 			{0, Snapshot{Sections: one(debts{1: time.Hour})}},
 			{time.Minute, Snapshot{Sections: one(debts{2: time.Hour})}},
 		}, 0, debts{1: 59 * time.Minute, 2: time.Hour}},
-		{"the last record of a hash counts if it is longer", Config{}, []step{
+		{"the last record of a hash counts if it is longer", []step{
 			{0, Snapshot{Sections: one(debts{1: time.Minute})}},
 			{0, Snapshot{Sections: one(debts{1: time.Hour})}},
 		}, 0, debts{1: time.Hour}},
-		{"and if it is shorter: there was a refund", Config{}, []step{
+		{"and if it is shorter: there was a refund", []step{
 			{0, Snapshot{Sections: one(debts{1: time.Hour})}},
 			{0, Snapshot{Sections: one(debts{1: time.Minute})}},
 		}, 0, debts{1: time.Minute}},
-		{"and if it is none: there was a reset", Config{}, []step{
+		{"and if it is none: there was a reset", []step{
 			{0, Snapshot{Sections: one(debts{1: time.Hour, 2: time.Hour})}},
 			{0, Snapshot{Sections: one(debts{1: 0})}},
 		}, 0, debts{2: time.Hour}},
-		{"a debt below 0 is none", Config{}, []step{
+		{"a debt below 0 is none", []step{
 			{0, Snapshot{Sections: one(debts{1: time.Hour})}},
 			{0, Snapshot{Sections: one(debts{1: -time.Hour})}},
 		}, 0, debts{}},
-		{"a full snapshot replaces what is not in it", Config{}, []step{
+		{"a full snapshot replaces what is not in it", []step{
 			{0, Snapshot{Sections: one(debts{1: time.Hour, 2: time.Hour})}},
 			{0, Snapshot{Full: true, Sections: one(debts{2: time.Minute})}},
 		}, 0, debts{2: time.Minute}},
-		{"by nothing, too", Config{}, []step{
+		{"by nothing, too", []step{
 			{0, Snapshot{Sections: one(debts{1: time.Hour})}},
 			{0, Snapshot{Full: true, Sections: one(debts{})}},
 		}, 0, debts{}},
-		{"what is saved after a full snapshot counts", Config{}, []step{
+		{"what is saved after a full snapshot counts", []step{
 			{0, Snapshot{Full: true, Sections: one(debts{1: time.Minute, 2: time.Minute})}},
 			{0, Snapshot{Sections: one(debts{1: time.Hour})}},
 		}, 0, debts{1: time.Hour, 2: time.Minute}},
-		{"without MinDebt the shortest debt is kept", Config{}, []step{
+		{"the shortest debt is kept", []step{
 			{0, Snapshot{Sections: one(debts{1: 1})}},
 		}, 0, debts{1: 1}},
-		{"MinDebt leaves out what is short", Config{MinDebt: time.Minute}, []step{
-			{0, Snapshot{Sections: one(debts{1: time.Minute, 2: time.Minute + 1})}},
-		}, 0, debts{2: time.Minute + 1}},
-		{"but not if something longer has to be overridden", Config{MinDebt: time.Minute}, []step{
-			{0, Snapshot{Sections: one(debts{1: time.Hour})}},
-			{0, Snapshot{Sections: one(debts{1: time.Second})}},
-		}, 0, debts{1: time.Second}},
-		{"nor in the final snapshot", Config{MinDebt: time.Minute}, []step{
-			{0, Snapshot{Final: true, Sections: one(debts{1: time.Second})}},
-		}, 0, debts{1: time.Second}},
-		{"no debt is longer than a refill of the limit", Config{}, []step{
+		{"no debt is longer than a refill of the limit", []step{
 			{0, Snapshot{Sections: one(debts{1: 1000 * time.Hour})}},
 		}, 0, debts{1: 24 * time.Hour}},
-		{"policies are apart", Config{}, []step{
+		{"policies are apart", []step{
 			{0, Snapshot{Sections: []Section{section("b", daily, debts{1: time.Hour}), section("a", daily, debts{1: time.Minute})}}},
 			{0, Snapshot{Full: true, Sections: []Section{section("b", daily, debts{})}}},
 		}, 0, debts{1: time.Minute}},
@@ -91,7 +80,7 @@ func TestSaveAndLoad(t *testing.T) {
 		t.Run(tt.why, func(t *testing.T) {
 			t.Parallel()
 			c := newClock()
-			f := mustOpen(t, filepath.Join(t.TempDir(), "state"), tt.cfg, c)
+			f := mustOpen(t, filepath.Join(t.TempDir(), "state"), Config{}, c)
 			for _, s := range tt.steps {
 				c.pass(s.after)
 				mustSave(t, f, s.Snapshot)
@@ -135,14 +124,14 @@ func TestSnapshotAt(t *testing.T) {
 func TestNothingToSaveWritesNothing(t *testing.T) {
 	t.Parallel()
 	c := newClock()
-	f := mustOpen(t, filepath.Join(t.TempDir(), "state"), Config{MinDebt: time.Second}, c)
+	f := mustOpen(t, filepath.Join(t.TempDir(), "state"), Config{}, c)
 	mustSave(t, f, Snapshot{Sections: []Section{section("a", daily, debts{1: time.Hour})}})
 	c.pass(2 * time.Hour)
 	before := f.state.commit
 	for _, s := range []Snapshot{
 		{},
 		{Sections: []Section{section("a", daily, nil), section("b", daily, nil)}},
-		{Sections: []Section{section("a", daily, debts{1: 0, 2: time.Second})}},
+		{Sections: []Section{section("a", daily, debts{1: 0, 2: 0})}},
 		{Full: true, Sections: []Section{section("b", daily, nil)}},
 	} {
 		if saved := mustSave(t, f, s); saved.Records != 0 || saved.Bytes != 0 || f.state.commit != before {
@@ -254,6 +243,11 @@ func TestUnwantedPoliciesStay(t *testing.T) {
 func TestBadSnapshots(t *testing.T) {
 	t.Parallel()
 	ok := section("a", daily, debts{1: time.Hour})
+	replaces := func(name string, before ...string) Section {
+		sec := section(name, daily, nil)
+		sec.Replaces = before
+		return sec
+	}
 	tests := []struct {
 		why      string
 		sections []Section
@@ -264,6 +258,11 @@ func TestBadSnapshots(t *testing.T) {
 		{"no limit", []Section{section("a", bucket.Limit{}, nil)}, `section 0: policy "a": bucket: quota 0 is out of range`},
 		{"no records", []Section{{Policy: "a", Limit: daily}}, `section 0: policy "a": Records is nil`},
 		{"the same policy twice", []Section{ok, ok}, `section 1: policy "a" has a section already`},
+		{"an earlier name with a section of its own", []Section{replaces("b", "x", "a"), ok}, `section 0: policy "b": "a" in Replaces has a section of its own`},
+		{"in either order", []Section{ok, replaces("b", "a")}, `section 1: policy "b": "a" in Replaces has a section of its own`},
+		{"an earlier name that is the present one", []Section{replaces("b", "b")}, `section 0: policy "b": "b" in Replaces has a section of its own`},
+		{"an earlier name of nothing", []Section{replaces("b", "a", "")}, `section 0: policy "b": name in Replaces of 0 bytes: want 1 to 1024`},
+		{"a very long earlier name", []Section{replaces("b", strings.Repeat("x", 1025))}, `section 0: policy "b": name in Replaces of 1025 bytes: want 1 to 1024`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.why, func(t *testing.T) {

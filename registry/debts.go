@@ -48,7 +48,7 @@ type stripe struct {
 }
 
 // A slot's when is the instant, rounded up to a multiple of 1,024 ns, with the
-// number of the limit that it was reckoned under and two flags in the lower
+// number of the limit that it was reckoned under and three flags in the lower
 // bits. 0 is a free slot.
 type slot struct {
 	hash uint64
@@ -56,27 +56,30 @@ type slot struct {
 }
 
 const (
-	flagDirty   = 1
-	flagLowered = 2
-	limitShift  = 2
-	limitMask   = 0xff << limitShift
-	lowBits     = flagDirty | flagLowered | limitMask
+	flagDirty    = 1
+	flagLowered  = 2
+	flagRestored = 4
+	limitShift   = 3
+	limitMask    = restoredLimit << limitShift
+	lowBits      = flagDirty | flagLowered | flagRestored | limitMask
 )
 
 // A debt is the content of a slot.
 type debt struct {
-	at      time.Duration
-	limit   uint8 // see limitList
-	dirty   bool
-	lowered bool
+	at       time.Duration
+	limit    uint8 // see limitList
+	dirty    bool
+	lowered  bool
+	restored bool // by Restore, and not changed since
 }
 
 func (s slot) debt() debt {
 	return debt{
-		at:      time.Duration(s.when &^ lowBits),
-		limit:   uint8(s.when & limitMask >> limitShift),
-		dirty:   s.when&flagDirty != 0,
-		lowered: s.when&flagLowered != 0,
+		at:       time.Duration(s.when &^ lowBits),
+		limit:    uint8(s.when & limitMask >> limitShift),
+		dirty:    s.when&flagDirty != 0,
+		lowered:  s.when&flagLowered != 0,
+		restored: s.when&flagRestored != 0,
 	}
 }
 
@@ -95,6 +98,9 @@ func newSlot(hash uint64, d debt) slot {
 	}
 	if d.lowered {
 		when |= flagLowered
+	}
+	if d.restored {
+		when |= flagRestored
 	}
 	return slot{hash, when}
 }

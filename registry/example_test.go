@@ -66,6 +66,45 @@ func ExampleGroup_Decide() {
 	// false 98 0
 }
 
+func ExampleGroup_DecideEach() {
+	requests, _ := registry.New(registry.Config[string]{Limit: bucket.PerMinute(100)})
+	bytes, _ := registry.New(registry.Config[string]{Limit: bucket.PerHour(1_000_000)})
+	both, err := registry.NewGroup(requests, bytes)
+	if err != nil {
+		panic(err)
+	}
+	into := make([]bucket.Decision, 2)
+	fmt.Println(both.DecideEach(into, []int{1, 4096}, "alice", "alice"), into[0].Remaining, into[1].Remaining)
+	// A request that has no bytes:
+	fmt.Println(both.DecideEach(into, []int{1, -1}, "alice", "alice"), into[0].Remaining)
+	// Output:
+	// true 99 995904
+	// true 98
+}
+
+func ExampleGroup_Settle() {
+	requests, _ := registry.New(registry.Config[string]{Limit: bucket.PerDay(100)})
+	seconds, _ := registry.New(registry.Config[string]{Limit: bucket.PerDay(3600)})
+	both, err := registry.NewGroup(requests, seconds)
+	if err != nil {
+		panic(err)
+	}
+	into := make([]bucket.Decision, 2)
+	both.DecideEach(into, []int{1, 60}, "alice", "alice") // a minute at most, it was thought
+	both.Settle([]int{0, 240}, "alice", "alice")          // and four more it took
+	both.DecideEach(into, []int{0, 0}, "alice", "alice")
+	fmt.Println(into[0].Remaining, into[1].Remaining)
+	// Output: 99 3300
+}
+
+func ExampleRegistry_Charge() {
+	r, _ := registry.New(registry.Config[string]{Limit: bucket.PerMinute(60)})
+	r.Charge("alice", 90) // spent already, and more than there is
+	d := r.Take("alice", 1)
+	fmt.Println(d.Allowed, d.RetryAfter.Round(time.Second))
+	// Output: false 31s
+}
+
 func ExampleRegistry_Changed() {
 	hash := func(key string) uint64 { return uint64(len(key)) } // a keyed hash in earnest
 	r, _ := registry.New(registry.Config[string]{Limit: bucket.PerHour(60), Hash: hash})

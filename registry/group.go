@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"math"
 	"slices"
 	"time"
 
@@ -59,11 +60,37 @@ func (g *Group[K]) Decide(into []bucket.Decision, n int, keys ...K) bool {
 		into[0] = g.members[0].Take(keys[0], n)
 		return into[0].Allowed
 	}
-	c := call[K]{into: into, n: n, keys: keys}
-	ok, found := g.decide(0, true, &c)
+	return g.run(&call[K]{into: into, n: max(0, n), keys: keys})
+}
+
+// DecideEach is Decide with a cost for each registry: from the bucket of the
+// i-th key costs[i] tokens are taken, or nothing from any. A registry whose
+// cost is below 0 is not asked: it neither looks the key up nor counts the
+// request, and its decision is the zero Decision with Allowed set. A cost of 0
+// is always allowed, takes nothing, and tells what there is. It panics if there
+// is not one cost for each registry.
+func (g *Group[K]) DecideEach(into []bucket.Decision, costs []int, keys ...K) bool {
+	g.check(keys)
+	g.checkCosts(costs)
+	into = into[:len(keys)]
+	if len(keys) > 1 {
+		return g.run(&call[K]{into: into, costs: costs, keys: keys})
+	}
+	if into[0] = notAsked; costs[0] >= 0 {
+		into[0] = g.members[0].Take(keys[0], costs[0])
+	}
+	return into[0].Allowed
+}
+
+// notAsked is the decision of a registry that has no part in a request.
+var notAsked = bucket.Decision{Allowed: true}
+
+// run decides about a request to several members.
+func (g *Group[K]) run(c *call[K]) bool {
+	ok, found := g.decide(0, true, c)
 	for !found {
-		c.places = g.placings(keys)
-		ok, found = g.decide(0, true, &c)
+		c.places = g.placings(c)
+		ok, found = g.decide(0, true, c)
 	}
 	return ok
 }
@@ -71,7 +98,8 @@ func (g *Group[K]) Decide(into []bucket.Decision, n int, keys ...K) bool {
 // A call is one request to a group on its way.
 type call[K comparable] struct {
 	into   []bucket.Decision
-	n      int
+	n      int   // for each member, unless
+	costs  []int // is not nil
 	keys   []K
 	places []placing // nil at first: most keys are in memory
 	// since is the one reading of the clock, made under the first lock that is
@@ -81,19 +109,34 @@ type call[K comparable] struct {
 	read  bool
 }
 
+// cost returns what is to be taken from the i-th member, below 0 if it is not
+// to be asked.
+func (c *call[K]) cost(i int) int {
+	if c.costs == nil {
+		return c.n
+	}
+	return c.costs[i]
+}
+
 // decide asks the member that is the step-th in order and those behind it, and,
 // if all before it and all behind it allow the request, charges them on the way
 // back. It gives up, with nothing changed, if a key is not in memory and c does
 // not say how to bring it there under the limit in force.
 func (g *Group[K]) decide(step int, ok bool, c *call[K]) (allowed, found bool) {
+	for ; step < len(g.order) && c.cost(g.order[step]) < 0; step++ {
+		c.into[g.order[step]] = notAsked
+	}
+	if step == len(g.order) {
+		return ok, true
+	}
 	i := g.order[step]
-	r := g.members[i]
+	r, n := g.members[i], c.cost(g.order[step])
 	s, e, now := g.lock(i, c)
 	defer s.mu.Unlock()
 	if e == nil {
 		return false, false
 	}
-	d := e.bucket.Peek(now, c.n)
+	d := e.bucket.Peek(now, n)
 	c.into[i] = r.asked(d)
 	ok = ok && c.into[i].Allowed
 	if step+1 < len(g.order) {
@@ -103,9 +146,9 @@ func (g *Group[K]) decide(step int, ok bool, c *call[K]) (allowed, found bool) {
 	}
 	switch {
 	case !d.Allowed:
-		s.denied++
+		r.refused(s, e)
 	case ok:
-		c.into[i] = r.take(s, e, c.n, now)
+		c.into[i] = r.take(s, e, n, now)
 	}
 	return ok, true
 }
@@ -130,10 +173,12 @@ func (g *Group[K]) lock(i int, c *call[K]) (*shard[K], *entry, time.Time) {
 }
 
 // placings returns what is needed to bring the keys into memory.
-func (g *Group[K]) placings(keys []K) []placing {
-	places := make([]placing, len(keys))
+func (g *Group[K]) placings(c *call[K]) []placing {
+	places := make([]placing, len(c.keys))
 	for i, r := range g.members {
-		places[i] = r.placing(keys[i], maphash.Comparable(r.seed, keys[i]))
+		if c.cost(i) >= 0 {
+			places[i] = r.placing(c.keys[i], maphash.Comparable(r.seed, c.keys[i]))
+		}
 	}
 	return places
 }
@@ -156,6 +201,20 @@ func (g *Group[K]) Refund(n int, keys ...K) {
 	g.check(keys)
 	for i, r := range g.members {
 		r.Refund(keys[i], n)
+	}
+}
+
+// Settle makes up for what requests turned out to cost: it takes costs[i]
+// tokens from the bucket of the i-th key, whether they are there or not, or
+// gives -costs[i] back; see [Registry.Charge] and [Registry.Refund]. Where the
+// cost is 0 nothing is looked up. Nothing can refuse, so each registry is done
+// for itself. It panics if there is not one cost for each registry.
+func (g *Group[K]) Settle(costs []int, keys ...K) {
+	g.check(keys)
+	g.checkCosts(costs)
+	for i, r := range g.members {
+		r.Charge(keys[i], costs[i])
+		r.Refund(keys[i], -max(costs[i], -math.MaxInt))
 	}
 }
 
@@ -202,5 +261,12 @@ func (g *Group[K]) Wait(ctx context.Context, n int, keys ...K) error {
 func (g *Group[K]) check(keys []K) {
 	if len(keys) != len(g.members) {
 		panic(fmt.Sprintf("registry: %d keys for a group of %d registries", len(keys), len(g.members)))
+	}
+}
+
+// checkCosts panics if there is not one cost for each member.
+func (g *Group[K]) checkCosts(costs []int) {
+	if len(costs) != len(g.members) {
+		panic(fmt.Sprintf("registry: %d costs for a group of %d registries", len(costs), len(g.members)))
 	}
 }

@@ -9,8 +9,8 @@ import (
 
 const (
 	// maxLimits is how many different limits a debt can be told to be under:
-	// eight bits, less 0, which says that it is not known, and restoredLimit.
-	maxLimits = 1<<8 - 2
+	// seven bits, less 0, which says that it is not known, and restoredLimit.
+	maxLimits = 1<<7 - 2
 	// restoredLimit is for debts from Restore that are under a limit which only
 	// the key can tell.
 	restoredLimit = maxLimits + 1
@@ -23,7 +23,7 @@ type tier struct {
 }
 
 // A limitList numbers the limits that a registry has had. It only grows. Limits
-// beyond the 254th have the number 0.
+// beyond the 126th have the number 0.
 type limitList struct {
 	how bucket.Change // from one limit to another
 

@@ -39,8 +39,8 @@ type Config[K comparable] struct {
 	// LimitFor changes. The zero value has tokens used stay used.
 	Change bucket.Change
 	// Dry, if not nil, is sent to when a key has just spent what it had, from
-	// half a bucket or more down to nothing, if the channel has room: its owner
-	// may want to save that soon. It needs a Hash.
+	// half a bucket or more down to nothing or to less than it asks for, if the
+	// channel has room: its owner may want to save that soon.
 	Dry chan<- struct{}
 	// Size is how many keys are kept in memory, from 1 to 2²⁶ (2²¹ on 32-bit
 	// systems); 0 means 65,536.
@@ -211,7 +211,7 @@ func (r *Registry[K]) take(s *shard[K], e *entry, n int, now time.Time) bucket.D
 			}
 		}
 	} else {
-		s.denied++
+		r.refused(s, e)
 	}
 	return r.asked(d)
 }
@@ -223,7 +223,23 @@ func (r *Registry[K]) spent(e *entry, n, remaining, burst int) {
 	if before := remaining + n; before >= burst-before {
 		e.dry = false
 	}
-	if remaining > 0 || e.dry {
+	if remaining == 0 {
+		r.tellDry(e)
+	}
+}
+
+// refused counts a denial. One who asks for several tokens at a time has run dry
+// with some left.
+func (r *Registry[K]) refused(s *shard[K], e *entry) {
+	s.denied++
+	if e.dirty {
+		r.tellDry(e)
+	}
+}
+
+// tellDry sends to Config.Dry once for each time that a bucket runs dry.
+func (r *Registry[K]) tellDry(e *entry) {
+	if e.dry {
 		return
 	}
 	e.dry = true
@@ -273,6 +289,35 @@ func (r *Registry[K]) Refund(key K, n int) {
 	r.with(key, func(e *entry, now time.Time) { e.bucket.Refund(now, n) })
 }
 
+// Charge takes n tokens from key's bucket whether they are there or not, for
+// what has been spent already: see [bucket.Bucket.Charge]. It counts neither as
+// allowed nor as denied, and a dry run is charged like any other. An n below 1
+// takes nothing.
+func (r *Registry[K]) Charge(key K, n int) {
+	if n < 1 {
+		return
+	}
+	h := maphash.Comparable(r.seed, key)
+	s := r.shard(h)
+	s.mu.Lock()
+	e, now := s.find(key, r.limit.Load()), r.now()
+	if e == nil {
+		s.mu.Unlock()
+		p := r.lockFor(s, key, h)
+		now = r.now()
+		e = r.place(s, key, p, now)
+	}
+	defer s.mu.Unlock()
+	before := e.whole(now)
+	e.bucket.Charge(now, n)
+	after := e.whole(now)
+	s.touch(e)
+	r.spent(e, before-after, after, e.bucket.Limit().Burst)
+}
+
+// whole returns how many whole tokens an entry has.
+func (e *entry) whole(now time.Time) int { return max(0, int(e.bucket.State(now).Tokens)) }
+
 // Reset makes key's bucket full.
 func (r *Registry[K]) Reset(key K) {
 	r.with(key, func(e *entry, now time.Time) { e.bucket.RestoreDebt(now, 0) })
@@ -300,7 +345,7 @@ func (r *Registry[K]) Wait(ctx context.Context, key K, n int) error {
 		}
 		s.allowed++
 		s.touch(e)
-		r.spent(e, n, max(0, int(e.bucket.State(now).Tokens)), p.tier.limit.Burst)
+		r.spent(e, n, e.whole(now), p.tier.limit.Burst)
 		act = now.Add(delay)
 		return delay, nil
 	}, func() {

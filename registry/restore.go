@@ -14,7 +14,7 @@ import (
 // nothing if it is 0. It is for the start, before there are requests. What debts
 // yields is owed from the end of it on.
 func (r *Registry[K]) Restore(debts iter.Seq2[uint64, time.Duration]) {
-	d := debt{limit: restoredLimit}
+	d := debt{limit: restoredLimit, restored: true}
 	if r.limitFor == nil {
 		d.limit = r.limit.Load().number
 	}
@@ -41,6 +41,40 @@ func (r *Registry[K]) Restore(debts iter.Seq2[uint64, time.Duration]) {
 	}
 	r.restored.Store(int64(now))
 	r.debts.restore(blocks, now)
+}
+
+// Credit makes what was restored owe less by so much: it has turned out that
+// more time had passed before the start. Keys that have taken something since
+// keep what they owe, as do those that were not restored. A later call has no
+// effect on what an earlier one had.
+func (r *Registry[K]) Credit(more time.Duration) {
+	for i := range r.shards {
+		s := &r.shards[i]
+		for slab, last := 0, false; !last; slab++ {
+			s.mu.Lock()
+			now := r.now()
+			for j := range s.slab(slab) {
+				if e := &s.slabs[slab][j]; e.back {
+					e.bucket.RestoreDebt(now, e.bucket.Debt(now)-more)
+					e.lowered = true
+					s.touch(e)
+				}
+			}
+			last = slab+1 >= len(s.slabs)
+			s.mu.Unlock()
+		}
+	}
+	for i := range r.debts.stripes {
+		s := &r.debts.stripes[i]
+		s.mu.Lock()
+		for j := range s.slots {
+			sl := &s.slots[j]
+			if d := sl.debt(); d.restored {
+				s.put(sl, newSlot(sl.hash, debt{at: max(d.at-more, 0), limit: d.limit, dirty: true, lowered: true}))
+			}
+		}
+		s.mu.Unlock()
+	}
 }
 
 // RestoreOthers notes that every key of which the registry knows nothing had an

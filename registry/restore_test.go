@@ -64,6 +64,68 @@ func TestRestoreOthers(t *testing.T) {
 	})
 }
 
+// Time that turns out to have passed before the start is credited to what was
+// restored, wherever it is, and to nothing else.
+func TestCredit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := mustNew(t, registry.Config[string]{
+			Limit: bucket.PerHour(60), Size: 4, Hash: func(key string) uint64 { return uint64(key[0]) },
+		})
+		time.Sleep(time.Second)
+		for _, key := range []string{"waits", "asked", "back", "took", "gave"} {
+			restore(r, uint64(key[0]), 40*time.Minute)
+		}
+		restore(r, 'l', 10*time.Minute) // less than is credited
+		r.Take("back", 60)              // is denied, and evicted
+		r.Take("took", 5)
+		r.Refund("gave", 5)
+		r.Take("new", 30)
+		r.Take("asked", 60) // is denied
+		restore(r, 'm', 10*time.Minute)
+		r.Take("m", 60)
+		_, all := r.All(time.Now(), 0)
+		for range all { // all of it is saved
+		}
+		r.Credit(15 * time.Minute)
+		time.Sleep(time.Millisecond) // debts are rounded up
+		for _, row := range []struct {
+			key  string
+			want int
+			why  string
+		}{
+			{"waits", 35, "waits in the debt table"},
+			{"back", 35, "was in memory meanwhile"},
+			{"asked", 35, "was denied"},
+			{"l", 60, "owes nothing any more"},
+			{"m", 60, "nor does one that was denied"},
+			{"took", 15, "what it took may be of that time"},
+			{"gave", 25, "it has changed"},
+			{"new", 30, "was not restored"},
+			{"other", 60, "is not known"},
+		} {
+			if d := r.Peek(row.key, 1); d.Remaining != row.want {
+				t.Errorf("%s: %+v, want %d left: %s", row.key, d, row.want, row.why)
+			}
+		}
+		r.Credit(15 * time.Minute)
+		if d := r.Peek("waits", 1); d.Remaining != 35 {
+			t.Errorf("credited twice: %+v, want 35 left", d)
+		}
+		// What was yielded before is too long now.
+		_, changed := r.Changed(time.Now(), 0)
+		got := map[rune]time.Duration{}
+		for hash, debt := range changed {
+			got[rune(hash)] = debt.Round(time.Second)
+		}
+		for key, want := range map[rune]time.Duration{'w': 25 * time.Minute, 'a': 25 * time.Minute, 'b': 25 * time.Minute, 'l': 0, 'm': 0} {
+			if debt, ok := got[key]; !ok || debt != want {
+				t.Errorf("%c in the snapshot: %v, want %v", key, debt, want)
+			}
+		}
+	})
+}
+
 // A key that runs dry is told of once, and again only if it has been half full
 // meanwhile.
 func TestDry(t *testing.T) {
@@ -92,8 +154,8 @@ func TestDry(t *testing.T) {
 			want bool
 		}{
 			{"all but one", 0, func() { r.Take("a", 59) }, false},
-			{"more than there is", 0, func() { r.Take("a", 2) }, false},
-			{"the last", 0, func() { r.Take("a", 1) }, true},
+			{"more than there is", 0, func() { r.Take("a", 2) }, true},
+			{"the last", 0, func() { r.Take("a", 1) }, false},
 			{"a denial", 0, func() { r.Take("a", 1) }, false},
 			{"each one that comes back", time.Second, func() { r.Take("a", 1) }, false},
 			{"less than half a bucket", 29 * time.Second, func() { r.Take("a", 29) }, false},

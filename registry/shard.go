@@ -43,6 +43,7 @@ type entry struct {
 	dirty   bool   // taken from or given to since it was last saved
 	lowered bool   // given to since it was last saved
 	dry     bool   // see Registry.spent
+	back    bool   // restored and not touched since, see Registry.Credit
 	listed  bool   // in shard.changed
 	noted   uint64 // the walk that has it from the debt table already, see recall
 }
@@ -91,6 +92,7 @@ func (r *Registry[K]) place(s *shard[K], key K, p placing, now time.Time) *entry
 		}
 		e.lowered = e.lowered || owed.lowered
 	}
+	e.back = owed.restored
 	s.lru.Add(key, e)
 	return e
 }
@@ -112,7 +114,7 @@ func (r *Registry[K]) retire(s *shard[K], e *entry, now time.Time) {
 	// A full bucket is nothing, unless it was given tokens and the file still
 	// says otherwise.
 	if at > r.since(now) || e.dirty && e.lowered {
-		r.debts.put(e.hash, debt{at: at, limit: e.number, dirty: e.dirty, lowered: e.lowered}, r.since(now))
+		r.debts.put(e.hash, debt{at: at, limit: e.number, dirty: e.dirty, lowered: e.lowered, restored: e.back}, r.since(now))
 	}
 	e.dirty, e.lowered = false, false
 }
@@ -129,6 +131,7 @@ func (e *entry) use(how bucket.Change, p placing, now time.Time) {
 
 // touch notes that an entry is to be saved.
 func (s *shard[K]) touch(e *entry) {
+	e.back = false
 	if e.dirty || !s.saved {
 		return
 	}

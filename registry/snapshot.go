@@ -149,7 +149,7 @@ func (r *Registry[K]) walkDebts(w *walk, all bool) {
 				}
 				add(*sl)
 				if d := sl.debt(); d.at > now {
-					s.put(sl, newSlot(sl.hash, debt{at: d.at, limit: d.limit}))
+					s.put(sl, newSlot(sl.hash, debt{at: d.at, limit: d.limit, restored: d.restored}))
 				} else {
 					s.put(sl, slot{})
 				}
