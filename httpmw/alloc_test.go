@@ -10,40 +10,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/seed-0c889b51/weir/bucket"
 	"github.com/seed-0c889b51/weir/httpmw"
 )
-
-// A discard is a ResponseWriter that costs next to nothing.
-type discard struct{ h http.Header }
-
-func (w *discard) Header() http.Header         { return w.h }
-func (w *discard) WriteHeader(int)             {}
-func (w *discard) Write(p []byte) (int, error) { return len(p), nil }
-
-// stub returns a limiter of one or two policies that always says the same.
-func stub(allowed bool, policies int) scripted {
-	d := bucket.Decision{Allowed: allowed, Limit: bucket.PerMinute(100), Remaining: 99, ResetAfter: time.Second}
-	if !allowed {
-		d.Remaining, d.RetryAfter = 0, time.Second
-	}
-	l := scripted{allowed: allowed}
-	for i := range policies {
-		l.names, l.decisions = append(l.names, []string{"ip", "user"}[i]), append(l.decisions, d)
-	}
-	return l
-}
-
-// served returns a function that has h answer one and the same request.
-func served(h http.Handler, r *http.Request) func() {
-	w := &discard{h: make(http.Header, 16)}
-	return func() {
-		clear(w.h)
-		h.ServeHTTP(w, r)
-	}
-}
 
 // What a request costs is a small fixed number of allocations, whatever the
 // client sends.
@@ -90,23 +59,51 @@ func TestAllocs(t *testing.T) {
 	}
 }
 
-func BenchmarkMiddleware(b *testing.B) {
+// What an option costs, only those who set it pay. The first two rows are what
+// there is without any.
+func TestAllocs_options(t *testing.T) {
+	origin := field("Origin", "https://a.example")
 	for _, row := range []struct {
-		name     string
-		policies int
-		allowed  bool
-	}{{"allowed/1", 1, true}, {"allowed/2", 2, true}, {"refused/1", 1, false}, {"refused/2", 2, false}} {
-		b.Run(row.name, func(b *testing.B) {
-			l := stub(row.allowed, row.policies)
-			m, err := httpmw.New(l, httpmw.Config{Keys: byIP(l)})
+		why              string
+		cfg              httpmw.Config
+		edit             func(*http.Request)
+		allowed, refused float64
+	}{
+		{"none", httpmw.Config{}, nil, 3, 3},
+		{"none, and a script of another origin", httpmw.Config{}, origin, 3, 3},
+		{"a browser", httpmw.Config{}, field("Accept", "text/html,application/xml;q=0.9,*/*;q=0.8"), 3, 3},
+		{"no fields", httpmw.Config{Fields: httpmw.NoFields}, nil, 1, 3},
+		{"jitter", httpmw.Config{Jitter: true}, nil, 3, 3},
+		{"preflights", httpmw.Config{Preflight: httpmw.PreflightSkip}, nil, 3, 3},
+		{"draft 7", httpmw.Config{Fields: httpmw.Draft7}, nil, 4, 6},
+		{"draft 6", httpmw.Config{Fields: httpmw.Draft6}, nil, 4, 6},
+		{"X", httpmw.Config{Fields: httpmw.XRateLimit}, nil, 3, 5},
+		{"draft 11 and X", httpmw.Config{Fields: httpmw.Draft11 | httpmw.XRateLimit}, nil, 5, 5},
+		{"partition key", httpmw.Config{PartitionKey: constantPartition}, nil, 3, 3},
+		{"exposed fields, and no other origin", httpmw.Config{ExposeFields: true}, nil, 3, 3},
+		{"exposed fields", httpmw.Config{ExposeFields: true}, origin, 4, 4},
+		{"no fields on redirects", httpmw.Config{NoFieldsOnRedirect: true}, nil, 5, 5},
+	} {
+		for _, allowed := range []bool{true, false} {
+			l := stub(allowed, 1)
+			cfg := row.cfg
+			cfg.Keys, cfg.Logger = byIP(l), slog.New(slog.DiscardHandler)
+			m, err := httpmw.New(l, cfg)
 			if err != nil {
-				b.Fatal(err)
+				t.Fatal(err)
 			}
-			serve := served(m.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})), httptest.NewRequest("GET", "/", nil))
-			b.ReportAllocs()
-			for b.Loop() {
-				serve()
+			r := httptest.NewRequest("GET", "/", nil)
+			if row.edit != nil {
+				row.edit(r)
 			}
-		})
+			most := row.refused
+			if allowed {
+				most = row.allowed
+			}
+			serve := served(m.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})), r)
+			if got := testing.AllocsPerRun(200, serve); got > most {
+				t.Errorf("%s, allowed %v: %v allocations, want at most %v", row.why, allowed, got, most)
+			}
+		}
 	}
 }

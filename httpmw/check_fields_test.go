@@ -200,26 +200,6 @@ func TestCheck_fields(t *testing.T) {
 		})), httptest.NewRequest("GET", "/", nil))
 		want(t, w, 200, "Retry-After", "77", "Cache-Control", "max-age=60", "X-Content-Type-Options", "")
 	})
-
-	t.Run("22_hidden_fields_leave_retry_after", func(t *testing.T) {
-		t.Parallel()
-		s := limit(t, newPerKey(policy{name: "a", limit: bucket.PerMinute(1)}), httpmw.Config{HideFields: true})
-		want(t, get(t, s), 200, "RateLimit", "", "RateLimit-Policy", "")
-		want(t, get(t, s), 429, "RateLimit", "", "RateLimit-Policy", "", "Retry-After", "60")
-	})
-
-	t.Run("24_no_partition_key", func(t *testing.T) {
-		t.Parallel()
-		s := limit(t, newPerKey(policy{name: "a", limit: bucket.PerMinute(1)}), httpmw.Config{})
-		for range 2 {
-			w := get(t, s)
-			for _, name := range []string{"RateLimit", "RateLimit-Policy"} {
-				if v := w.Header().Get(name); v == "" || strings.Contains(v, "pk") {
-					t.Errorf("%s: %q", name, v)
-				}
-			}
-		}
-	})
 }
 
 func TestCheck_several_policies(t *testing.T) {

@@ -58,9 +58,9 @@ type forgetful struct {
 	calls int
 }
 
-func (l *forgetful) Decide(into []bucket.Decision, n int, keys ...string) bool {
+func (l *forgetful) DecideEach(into []bucket.Decision, costs []int, keys ...string) bool {
 	if l.calls++; l.calls == 1 {
-		return l.scripted.Decide(into, n, keys...)
+		return l.scripted.DecideEach(into, costs, keys...)
 	}
 	return true
 }

@@ -83,10 +83,11 @@ func ExampleMiddleware_Stats() {
 		return
 	}
 	show(limit.Handler(hello), from("10.0.0.1:4711"), field("X-Forwarded-For", "unknown"))
-	fmt.Printf("%+v\n", limit.Stats())
+	st := limit.Stats()
+	fmt.Println(st.BadForwarded, "not understood;", st.Policies[0].Name, st.Policies[0].Allowed, "allowed")
 	// Output:
 	// 200 "ip";r=1;t=30
-	// {BadForwarded:1 UnknownClient:0 Failed:0}
+	// 1 not understood; ip 1 allowed
 }
 
 func ExampleNewClientIP() {

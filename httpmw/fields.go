@@ -1,9 +1,11 @@
 package httpmw
 
 import (
+	"encoding/base64"
 	"math/bits"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -22,10 +24,14 @@ const (
 	fieldNosniff         = "X-Content-Type-Options"
 )
 
-// fields writes RateLimit and RateLimit-Policy in the syntax of
-// draft-ietf-httpapi-ratelimit-headers-11, the only place that knows it.
+// fields writes what a client is told about its quota in the forms of a
+// [FieldSet]. This file and fields_single.go are the only places that know
+// them: here is draft 11, there are the forms that tell of one policy.
 type fields struct {
+	set    FieldSet
 	quoted []string // names as Strings of RFC 9651
+	rates  int      // from this one on, the items count requests at once: no window
+	own    []string // the fields that the set has, but for Retry-After
 	// Limits of a policy may differ from key to key. The field values for
 	// those seen last are kept here, each at the index that its limits hash to.
 	lines [64]atomic.Pointer[policyLine]
@@ -43,8 +49,15 @@ type shownLimit struct {
 	window time.Duration
 }
 
-func newFields(names []string) *fields {
-	f := &fields{quoted: make([]string, len(names))}
+// newFields returns the writer of a normalized set, nil if it is none. The
+// names are in the order of the decisions that it will be given; those from
+// index rates on are of limits on requests at once, whose decisions have a
+// Limit with a Quota and nothing else.
+func newFields(set FieldSet, names []string, rates int) *fields {
+	if set == NoFields {
+		return nil
+	}
+	f := &fields{set: set, quoted: make([]string, len(names)), rates: rates, own: set.headerNames()}
 	for i, name := range names {
 		f.quoted[i] = `"` + name + `"` // nothing in a valid name needs an escape
 	}
@@ -53,8 +66,14 @@ func newFields(names []string) *fields {
 
 // shown returns what the client sees of the limit that decided. A dry run is
 // invisible to it, and so is a policy that has no limit.
-func shown(d *bucket.Decision) shownLimit {
-	if d.DryRun || d.Limit.Quota < 1 || d.Limit.Window <= 0 {
+func (f *fields) shown(i int, d *bucket.Decision) shownLimit {
+	if d.DryRun || d.Limit.Quota < 1 {
+		return shownLimit{}
+	}
+	if i >= f.rates {
+		return shownLimit{quota: d.Limit.Quota}
+	}
+	if d.Limit.Window <= 0 {
 		return shownLimit{}
 	}
 	return shownLimit{d.Limit.Quota, d.Limit.Window}
@@ -64,44 +83,54 @@ func shown(d *bucket.Decision) shownLimit {
 func (f *fields) policy(ds []bucket.Decision) string {
 	hash := uint64(len(ds))
 	for i := range ds {
-		l := shown(&ds[i])
+		l := f.shown(i, &ds[i])
 		hash = (hash ^ uint64(l.quota) ^ bits.RotateLeft64(uint64(l.window), 32)) * 0x9e3779b97f4a7c15
 	}
 	slot := &f.lines[hash>>(64-6)]
-	if line := slot.Load(); line != nil && line.of(ds) {
+	if line := slot.Load(); line != nil && f.isOf(line, ds) {
 		return line.text
 	}
-	line := f.newLine(ds)
+	line := &policyLine{limits: make([]shownLimit, len(ds)), text: string(f.appendPolicies(nil, ds, nil))}
+	for i := range ds {
+		line.limits[i] = f.shown(i, &ds[i])
+	}
 	slot.Store(line)
 	return line.text
 }
 
-// of tells whether the line is that of the limits in ds.
-func (line *policyLine) of(ds []bucket.Decision) bool {
+// isOf tells whether the line is that of the limits in ds.
+func (f *fields) isOf(line *policyLine, ds []bucket.Decision) bool {
 	for i := range ds {
-		if line.limits[i] != shown(&ds[i]) {
+		if line.limits[i] != f.shown(i, &ds[i]) {
 			return false
 		}
 	}
 	return true
 }
 
-func (f *fields) newLine(ds []bucket.Decision) *policyLine {
-	line := &policyLine{limits: make([]shownLimit, len(ds))}
-	var b []byte
+// appendPolicies appends the value of RateLimit-Policy. There is a partition
+// key for each policy, or none at all.
+func (f *fields) appendPolicies(b []byte, ds []bucket.Decision, partitions [][]byte) []byte {
+	start := len(b)
 	for i := range ds {
-		l := shown(&ds[i])
-		if line.limits[i] = l; l == (shownLimit{}) {
+		l := f.shown(i, &ds[i])
+		switch {
+		case l == (shownLimit{}):
+			continue
+		case f.set&Draft11 == 0:
+			b = appendOldPolicy(b, start, l)
 			continue
 		}
-		b = f.appendName(b, 0, i)
-		b = append(b, ";q="...)
-		b = strconv.AppendInt(b, int64(l.quota), 10)
-		b = append(b, ";w="...)
-		b = strconv.AppendInt(b, ceilSeconds(l.window), 10)
+		b = f.appendName(b, start, i)
+		b = appendParameter(b, ";q=", int64(l.quota))
+		if i < f.rates {
+			b = appendParameter(b, ";w=", ceilSeconds(l.window))
+		} else {
+			b = append(b, `;qu="concurrent-requests"`...)
+		}
+		b = appendPartition(b, partitions, i)
 	}
-	line.text = string(b)
-	return line
+	return b
 }
 
 // appendName begins the item of the i-th policy in a list that begins at start.
@@ -115,16 +144,19 @@ func (f *fields) appendName(b []byte, start, i int) []byte {
 // appendAllowed appends the value of RateLimit for a request that may go on:
 // all policies, and for each what is left and how soon it may be used up
 // without going over the rate.
-func (f *fields) appendAllowed(b []byte, ds []bucket.Decision) []byte {
+func (f *fields) appendAllowed(b []byte, ds []bucket.Decision, partitions [][]byte) []byte {
 	start := len(b)
 	for i := range ds {
 		d := &ds[i]
-		if shown(d) == (shownLimit{}) {
+		if f.shown(i, d) == (shownLimit{}) {
 			continue
 		}
 		b = f.appendName(b, start, i)
-		b = appendRemaining(b, available(d))
-		b = appendWindow(b, effectiveWindow(d))
+		b = appendParameter(b, ";r=", int64(available(d)))
+		if i < f.rates {
+			b = appendParameter(b, ";t=", effectiveWindow(d))
+		}
+		b = appendPartition(b, partitions, i)
 	}
 	return b
 }
@@ -132,18 +164,19 @@ func (f *fields) appendAllowed(b []byte, ds []bucket.Decision) []byte {
 // appendRefused appends the value of RateLimit for a refusal: only the policies
 // that refused. The window of another one could end after Retry-After, which
 // then would be too early in the terms of the draft.
-func (f *fields) appendRefused(b []byte, ds []bucket.Decision) []byte {
+func (f *fields) appendRefused(b []byte, ds []bucket.Decision, partitions [][]byte) []byte {
 	start := len(b)
 	for i := range ds {
 		d := &ds[i]
-		if !violated(*d) || shown(d) == (shownLimit{}) {
+		if !violated(*d) || f.shown(i, d) == (shownLimit{}) {
 			continue
 		}
 		b = f.appendName(b, start, i)
-		b = appendRemaining(b, available(d))
+		b = appendParameter(b, ";r=", int64(available(d)))
 		if d.RetryAfter != bucket.Never {
-			b = appendWindow(b, ceilSeconds(d.RetryAfter))
+			b = appendParameter(b, ";t=", ceilSeconds(d.RetryAfter))
 		}
+		b = appendPartition(b, partitions, i)
 	}
 	return b
 }
@@ -151,73 +184,72 @@ func (f *fields) appendRefused(b []byte, ds []bucket.Decision) []byte {
 // violated tells whether the policy is one for which the request was refused.
 func violated(d bucket.Decision) bool { return d.Exceeded() && !d.DryRun }
 
-func appendRemaining(b []byte, r int) []byte {
-	return strconv.AppendInt(append(b, ";r="...), int64(r), 10)
+// maxInteger is the largest Integer of RFC 9651. No normalized limit comes near.
+const maxInteger = 999_999_999_999_999
+
+// appendParameter appends a parameter, given with its semicolon and equals sign.
+func appendParameter(b []byte, name string, v int64) []byte {
+	return strconv.AppendInt(append(b, name...), min(v, maxInteger), 10)
 }
 
-func appendWindow(b []byte, t int64) []byte {
-	return strconv.AppendInt(append(b, ";t="...), t, 10)
-}
-
-// available is the available quota that a client is told: never more than the
-// quota of the policy, even where the burst is.
-func available(d *bucket.Decision) int { return max(0, min(d.Remaining, d.Limit.Quota)) }
-
-// effectiveWindow is the time in whole seconds within which a client that was
-// allowed should use no more than what is available: as long as that takes to
-// refill, so that a client that reckons a rate from the two gets no more than
-// the rate of the limit. If nothing is available it is the time to the next
-// token.
-func effectiveWindow(d *bucket.Decision) int64 {
-	quota, window := uint64(d.Limit.Quota), uint64(d.Limit.Window)
-	if r := available(d); r > 0 {
-		// r is at most the quota, so the quotient is at most the window.
-		hi, lo := bits.Mul64(uint64(r), window)
-		q, rem := bits.Div64(hi, lo, quota*uint64(time.Second))
-		if rem > 0 {
-			q++
-		}
-		return int64(q)
+// appendPartition appends the partition key of the i-th policy as a Byte
+// Sequence, if it has one.
+func appendPartition(b []byte, partitions [][]byte, i int) []byte {
+	if i >= len(partitions) || len(partitions[i]) == 0 {
+		return b
 	}
-	// The bucket is full ResetAfter from now, and had one token less than all
-	// of Burst−1 refills before that.
-	burst := d.Limit.Burst
-	if burst < 1 {
-		burst = d.Limit.Quota
-	}
-	hi, lo := bits.Mul64(uint64(burst-1), window)
-	if hi >= quota {
-		return 1 // a refill of more than 500 years: not a normalized limit
-	}
-	refill, _ := bits.Div64(hi, lo, quota)
-	if refill >= uint64(max(0, d.ResetAfter)) {
-		return 1
-	}
-	return ceilSeconds(d.ResetAfter - time.Duration(refill))
-}
-
-// ceilSeconds returns d, which is more than 0, in seconds, rounded up: neither a
-// window nor a wait of 0 seconds can be told.
-func ceilSeconds(d time.Duration) int64 {
-	s := int64(d / time.Second)
-	if d%time.Second > 0 {
-		s++
-	}
-	return s
+	b = append(b, ";pk=:"...)
+	b = base64.StdEncoding.AppendEncode(b, partitions[i])
+	return append(b, ':')
 }
 
 // addFields adds the fields of a request that may go on.
 func (m *Middleware) addFields(h http.Header, s *scratch) {
-	if m.fields == nil {
+	f := m.fields
+	m.exposeFields(h, s.r)
+	if f == nil {
 		return
 	}
-	s.buf = m.fields.appendAllowed(s.buf[:0], s.decisions)
-	if len(s.buf) == 0 {
+	if f.set&Draft11 == 0 {
+		m.addSingle(h, s, false, 0)
 		return
 	}
-	values := []string{string(s.buf), m.fields.policy(s.decisions)}
-	addField(h, fieldRateLimit, values[0:1:1])
-	addField(h, fieldRateLimitPolicy, values[1:2:2])
+	b := f.appendAllowed(s.buf[:0], s.decisions, s.partitions)
+	if len(b) > 0 {
+		end := len(b)
+		if s.partitions != nil {
+			b = f.appendPolicies(b, s.decisions, s.partitions)
+		}
+		text := string(b)
+		values := []string{text[:end], text[end:]}
+		if s.partitions == nil {
+			values[1] = f.policy(s.decisions)
+		}
+		if m.addPolicies(h, values[1:2:2], s) {
+			addField(h, fieldRateLimit, values[0:1:1])
+		}
+	}
+	s.buf = b
+	if f.set&XRateLimit != 0 {
+		m.addSingle(h, s, false, 0)
+	}
+}
+
+// addPolicies adds the line of RateLimit-Policy, behind those of other limiters
+// outside of this one. It is false, and does nothing, if those are in a syntax
+// that does not go with it: the list of both could be read by nobody.
+func (m *Middleware) addPolicies(h http.Header, value []string, s *scratch) bool {
+	old := h[fieldRateLimitPolicy]
+	if len(old) > 0 {
+		if strings.HasPrefix(old[0], `"`) != (m.fields.set&Draft11 != 0) {
+			m.warn(s.r, warnMixedDrafts, -1)
+			return false
+		}
+		m.noteTwice(s, old)
+		value = append(old, value...)
+	}
+	h[fieldRateLimitPolicy] = value
+	return true
 }
 
 // addField adds a field line, behind those that are already there: of another
@@ -227,4 +259,34 @@ func addField(h http.Header, name string, value []string) {
 		value = append(old, value...)
 	}
 	h[name] = value
+}
+
+// tell sets up what clients are told.
+func (m *Middleware) tell(cfg Config) error {
+	set, err := cfg.Fields.normalize()
+	if err != nil {
+		return err
+	}
+	if err := cfg.Preflight.check(); err != nil {
+		return err
+	}
+	if err := checkPartition(cfg.PartitionKey, set); err != nil {
+		return err
+	}
+	m.fields = newFields(set, m.names, len(m.policies))
+	m.partitionKey = cfg.PartitionKey
+	m.hideRedirects = cfg.NoFieldsOnRedirect
+	m.preflights = cfg.Preflight
+	if cfg.ExposeFields {
+		m.exposed = set.exposedNames()
+	}
+	if cfg.Jitter {
+		m.random = random
+	}
+	m.htmlNames = htmlNames(m.names)
+	m.global = make([]bool, len(m.names))
+	for i := range m.keys {
+		m.global[i] = m.keys[i].isGlobal()
+	}
+	return nil
 }

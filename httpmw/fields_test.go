@@ -82,9 +82,9 @@ type costs struct {
 	n []int
 }
 
-func (l *costs) Decide(into []bucket.Decision, n int, keys ...string) bool {
-	l.n = append(l.n, n)
-	return l.scripted.Decide(into, n, keys...)
+func (l *costs) DecideEach(into []bucket.Decision, costs []int, keys ...string) bool {
+	l.n = append(l.n, costs...)
+	return l.scripted.DecideEach(into, costs, keys...)
 }
 
 // A negative cost never gets to the limiter: it might be a refund there.

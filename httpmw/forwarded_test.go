@@ -4,7 +4,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -49,7 +48,7 @@ func oracleIP(s string) net.IP {
 		host = h
 	}
 	if strings.Contains(host, ":") {
-		if before, zone, ok := strings.Cut(host, "%"); ok && zone != "" {
+		if before, zone, ok := strings.Cut(host, "%"); ok && zone != "" && !strings.ContainsAny(zone, " \t[]\"") {
 			host = before
 		}
 	}
@@ -66,17 +65,13 @@ func bounded(lines []string) bool {
 
 func oracleAddr(t testing.TB, lines []string) {
 	t.Helper()
-	c := clientIP(t, "10.0.0.0/8")
-	r := httptest.NewRequest("GET", "/", nil)
-	r.Header[http.CanonicalHeaderKey(xff)] = lines
-
-	r.RemoteAddr = "192.0.2.1:1"
-	if got, _ := c.Addr(r); got != netip.MustParseAddr("192.0.2.1") {
+	r := &http.Request{Header: http.Header{xff: lines}, RemoteAddr: "192.0.2.1:1"}
+	if got, _ := listIP.Addr(r); got != netip.MustParseAddr("192.0.2.1") {
 		t.Fatalf("%q from a peer that is no proxy: %v", lines, got)
 	}
 
 	r.RemoteAddr = "10.0.0.1:1"
-	got, ok := c.Addr(r)
+	got, ok := listIP.Addr(r)
 	if !ok || got.Zone() != "" || got.Is4In6() {
 		t.Fatalf("%q: %v, %v", lines, got, ok)
 	}

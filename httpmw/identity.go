@@ -3,66 +3,103 @@ package httpmw
 import (
 	"encoding/binary"
 	"net/http"
+	"net/netip"
 	"net/textproto"
 	"path"
 	"strings"
 )
 
-// append appends the encoded key of the request in s.
-func (k Key) append(b []byte, s *scratch) []byte {
+// keyOf returns the encoded key of the request in s, and what is to become of
+// the request: if it is skipped or refused, there is no key.
+func (s *scratch) keyOf(k *Key) (string, absence) {
+	s.absent = present
+	s.buf = s.buf[:0]
+	if s.preflight {
+		s.buf = append(s.buf, tagPreflight)
+	}
+	s.buf = k.append(s.buf, s, present)
+	if s.absent >= skipped {
+		return "", s.absent
+	}
+	return string(s.buf), s.absent
+}
+
+// append appends the encoded key of the request in s. If the identity is
+// missing it is as k says, or else as outer does.
+func (k *Key) append(b []byte, s *scratch, outer absence) []byte {
+	absent := k.absent
+	if absent == present {
+		absent = outer
+	}
 	switch k.tag {
 	case tagHeader:
-		return appendCredential(b, s, k, headerValue(s.r, k.name))
+		return s.appendCredential(b, k, headerValue(s.r, k.name), absent)
 	case tagCookie:
-		return appendCredential(b, s, k, cookieValue(s.r, k.name))
+		return s.appendCredential(b, k, cookieValue(s.r, k.name), absent)
+	case tagBearer:
+		return s.appendCredential(b, k, bearerToken(s.r), absent)
+	case tagBasic:
+		return s.appendCredential(b, k, basicUser(s.r), absent)
+	case tagCert:
+		if der := clientCert(s.r); len(der) > 0 {
+			s.beginDigest(tagCert, "", len(der))
+			s.sum.Write(der)
+			return s.endDigest(append(b, tagCert))
+		}
+		return s.appendMissing(b, absent)
 	case tagFunc:
 		if v := k.f(s.r); v != "" {
 			return appendValue(b, s, tagFunc, tagLongFunc, v)
 		}
-		return appendMissing(b, s)
+		return s.appendMissing(b, absent)
 	case tagPath:
 		return appendValue(b, s, tagPath, tagLongPath, canonicalPath(s.r))
 	case tagGlobal:
 		return append(b, tagGlobal)
 	case tagJoin:
 		b = append(b, tagJoin)
-		for _, part := range k.parts {
-			b = part.append(b, s)
+		for i := range k.parts {
+			b = k.parts[i].append(b, s, absent)
 		}
 		return b
-	default: // tagIP
+	default: // tagIP, tagNetwork
+		if !s.client().IsValid() {
+			s.miss(absent)
+		}
+		if k.tag == tagNetwork {
+			return appendNetwork(b, s, k)
+		}
 		return appendIP(b, s)
 	}
-}
-
-// appendMissing appends what stands for an identity that r does not have.
-func appendMissing(b []byte, s *scratch) []byte {
-	return appendIP(append(b, tagMissing), s)
 }
 
 // appendIP appends the client's address. The tag of an address is its family,
 // never its spelling.
 func appendIP(b []byte, s *scratch) []byte {
-	if s.ipLen == 0 {
-		s.ipLen = len(s.m.appendAddr(s.ip[:0], s.r))
-	}
-	return append(b, s.ip[:s.ipLen]...)
-}
-
-// appendAddr looks up the client's address.
-func (m *Middleware) appendAddr(b []byte, r *http.Request) []byte {
-	addr, found := m.ip.find(r)
-	m.noteAddr(r, found)
+	addr := s.client()
 	switch {
-	case found == noAddr:
+	case !addr.IsValid():
 		return append(b, tagUnknown)
 	case addr.Is4():
 		a := addr.As4()
 		return append(append(b, tagIPv4), a[:]...)
 	default:
-		a := m.ip.network(addr).As16()
+		a := s.m.ip.network(addr).As16()
 		return append(append(b, tagIPv6), a[:]...)
 	}
+}
+
+// client returns the client's address, the zero one if it has none. It is
+// looked up, and counted, once for each request.
+func (s *scratch) client() netip.Addr {
+	if s.how == unsought {
+		s.addr, s.how = s.m.ip.find(s.r)
+		s.m.noteAddr(s.r, s.how)
+		if !s.addr.IsValid() && s.how != noAddr {
+			s.m.noteAddr(s.r, noAddr)
+		}
+	}
+	return s.addr
 }
 
 // appendValue appends a value as it is or, if it is long, a digest of it.
@@ -74,12 +111,12 @@ func appendValue(b []byte, s *scratch, short, long byte, v string) []byte {
 }
 
 // appendCredential appends a digest of a value that must not be seen.
-func appendCredential(b []byte, s *scratch, k Key, v string) []byte {
+func (s *scratch) appendCredential(b []byte, k *Key, v string, absent absence) []byte {
 	if v == "" {
-		return appendMissing(b, s)
+		return s.appendMissing(b, absent)
 	}
 	scheme := ""
-	if k.tag == tagHeader && (k.name == "Authorization" || k.name == "Proxy-Authorization") {
+	if k.tag == tagHeader && (k.name == fieldAuthorization || k.name == "Proxy-Authorization") {
 		if before, after, ok := strings.Cut(v, " "); ok {
 			scheme, v = before, strings.TrimLeft(after, " ")
 		}
@@ -113,17 +150,30 @@ func canonicalPath(r *http.Request) string {
 	return path.Clean(p)
 }
 
+const fieldAuthorization = "Authorization"
+
 const digestSize = 16
 
-// appendDigest appends 128 bits of SHA-256 over kind, name and value, each
-// marked off from the next. The value is the scheme in lower case, a space and
-// v, or v alone if there is no scheme. The digest is the same in every process,
-// so that a limit outlives a restart.
+// appendDigest appends a digest of a value: the scheme in lower case, a space
+// and v, or v alone if there is no scheme.
 func (s *scratch) appendDigest(b []byte, kind byte, name, scheme, v string) []byte {
 	length := len(v)
 	if scheme != "" {
 		length += len(scheme) + 1
 	}
+	s.beginDigest(kind, name, length)
+	if scheme != "" {
+		s.hash(scheme, true)
+		s.hash(" ", false)
+	}
+	s.hash(v, false)
+	return s.endDigest(b)
+}
+
+// beginDigest begins a digest: 128 bits of SHA-256 over kind, name and the
+// value of so many bytes that is to follow, each marked off from the next. The
+// digest is the same in every process, so that a limit outlives a restart.
+func (s *scratch) beginDigest(kind byte, name string, length int) {
 	s.sum.Reset()
 	s.chunk[0], s.chunk[1] = kind, 0
 	s.sum.Write(s.chunk[:2])
@@ -131,11 +181,10 @@ func (s *scratch) appendDigest(b []byte, kind byte, name, scheme, v string) []by
 	s.chunk[0] = 0
 	binary.BigEndian.PutUint64(s.chunk[1:], uint64(length))
 	s.sum.Write(s.chunk[:9])
-	if scheme != "" {
-		s.hash(scheme, true)
-		s.hash(" ", false)
-	}
-	s.hash(v, false)
+}
+
+// endDigest appends the digest.
+func (s *scratch) endDigest(b []byte) []byte {
 	b = append(b, s.sum.Sum(s.chunk[:0])[:digestSize]...)
 	// The pool keeps s: leave nothing of the value in it.
 	s.sum.Reset()

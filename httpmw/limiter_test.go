@@ -32,6 +32,7 @@ type perKey struct {
 	buckets []map[string]*bucket.Bucket
 	seen    [][]string // the keys of each request
 	last    []bucket.Decision
+	settled [][]int // the costs of each Settle
 }
 
 func newPerKey(policies ...policy) *perKey {
@@ -50,21 +51,17 @@ func (l *perKey) Names() []string {
 	return names
 }
 
-func (l *perKey) Decide(into []bucket.Decision, n int, keys ...string) bool {
+func (l *perKey) DecideEach(into []bucket.Decision, costs []int, keys ...string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	allowed := true
-	ask := func(f func(*bucket.Bucket) bucket.Decision) {
+	ask := func(f func(*bucket.Bucket, int) bucket.Decision) {
 		for i, p := range l.policies {
-			b := l.buckets[i][keys[i]]
-			if b == nil {
-				var err error
-				if b, err = bucket.New(p.limit); err != nil {
-					panic(err)
-				}
-				l.buckets[i][keys[i]] = b
+			if costs[i] < 0 {
+				into[i] = bucket.Decision{Allowed: true}
+				continue
 			}
-			d := f(b)
+			d := f(l.bucket(i, keys[i]), costs[i])
 			if p.dryRun {
 				d.DryRun, d.Allowed = true, true
 			}
@@ -72,13 +69,40 @@ func (l *perKey) Decide(into []bucket.Decision, n int, keys ...string) bool {
 			into[i] = d
 		}
 	}
-	ask(func(b *bucket.Bucket) bucket.Decision { return b.Peek(l.now, n) })
+	ask(func(b *bucket.Bucket, n int) bucket.Decision { return b.Peek(l.now, n) })
 	if allowed {
-		ask(func(b *bucket.Bucket) bucket.Decision { return b.Take(l.now, n) })
+		ask(func(b *bucket.Bucket, n int) bucket.Decision { return b.Take(l.now, n) })
 	}
 	l.seen = append(l.seen, append([]string(nil), keys...))
 	l.last = append([]bucket.Decision(nil), into...)
 	return allowed
+}
+
+func (l *perKey) Settle(costs []int, keys ...string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, n := range costs {
+		if n > 0 {
+			l.bucket(i, keys[i]).Charge(l.now, n)
+		}
+		if n < 0 {
+			l.bucket(i, keys[i]).Refund(l.now, -n)
+		}
+	}
+	l.settled = append(l.settled, append([]int(nil), costs...))
+}
+
+// bucket returns the bucket of a key under the i-th policy.
+func (l *perKey) bucket(i int, key string) *bucket.Bucket {
+	b := l.buckets[i][key]
+	if b == nil {
+		var err error
+		if b, err = bucket.New(l.policies[i].limit); err != nil {
+			panic(err)
+		}
+		l.buckets[i][key] = b
+	}
+	return b
 }
 
 // sleep lets time pass.
@@ -100,10 +124,12 @@ type scripted struct {
 
 func (l scripted) Names() []string { return l.names }
 
-func (l scripted) Decide(into []bucket.Decision, _ int, _ ...string) bool {
+func (l scripted) DecideEach(into []bucket.Decision, _ []int, _ ...string) bool {
 	copy(into, l.decisions)
 	return l.allowed
 }
+
+func (l scripted) Settle([]int, ...string) {}
 
 // logLines collects what is logged.
 type logLines struct {

@@ -4,10 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
+	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,10 +18,15 @@ import (
 type Limiter interface {
 	// Names returns the names of the policies in order, always the same.
 	Names() []string
-	// Decide takes n tokens for each policy or, if one of them refuses, none,
-	// and tells which. There is a key for each policy, in order; the decision
-	// of the i-th is stored in into[i]. It keeps neither slice.
-	Decide(into []bucket.Decision, n int, keys ...string) bool
+	// DecideEach takes costs[i] tokens under the i-th policy or, if one of them
+	// refuses, none under any, and tells which. There is a key for each policy,
+	// in order; the decision of the i-th is stored in into[i]. A policy whose
+	// cost is below 0 is not asked, and its decision is the zero one with
+	// Allowed set; one whose cost is 0 allows. It keeps no slice.
+	DecideEach(into []bucket.Decision, costs []int, keys ...string) bool
+	// Settle takes costs[i] tokens more under the i-th policy, whether they are
+	// there or not, or gives -costs[i] back. It keeps no slice.
+	Settle(costs []int, keys ...string)
 }
 
 // A Config says how a [Middleware] works.
@@ -31,19 +35,82 @@ type Config struct {
 	Keys map[string]Key
 	// IP finds a client's address. The zero value takes the peer's.
 	IP ClientIP
+
+	// Routes has patterns for policies that are not for all requests, by name:
+	// those of [http.ServeMux], such as "POST /login", "/api/" or
+	// "example.com/{tenant}/search". A policy is asked about a request that one
+	// of them matches. It must not matter how a request is spelled, so they are
+	// held against its path as it is and in canonical forms: decoded once and
+	// without empty, "." and ".." segments and without a slash at the end; and
+	// without what follows a ';' in a segment and with '\' as '/'. The host is
+	// compared without its port and in lower case. A policy without an entry is
+	// for all requests.
+	Routes map[string][]string
+	// FoldCase has the paths in Routes, InFlight and ExemptRoutes match in any
+	// case, for where the servers behind do not tell "/login" from "/LOGIN".
+	FoldCase bool
+	// ExemptRoutes are patterns of requests that are not limited, such as
+	// "GET /healthz". Only a path that can be read in one way is exempt: one
+	// with an empty, "." or ".." segment, with a ';' or '\', or with more
+	// encoded than must be is limited like any other.
+	ExemptRoutes []string
+	// Exempt are addresses of clients, as IP finds them, that are not limited.
+	// A proxy's is not exempt if what it says of its client is not understood
+	// or not believed. A prefix that holds every address is an error.
+	Exempt []netip.Prefix
+
 	// Cost returns how many tokens a request takes; below 0 counts as 0, and a
 	// request that costs 0 is never refused. It must not read the body. Nil
 	// means that each request costs 1.
 	Cost func(*http.Request) int
+	// Costs has functions in place of Cost for some policies, by name.
+	Costs map[string]func(*http.Request) int
+	// Settle has functions for policies under which it is known only after a
+	// request what it cost, by name. What Cost says is taken before, so that
+	// many requests at once do not get in before the first of them has ended;
+	// then the difference is charged, into debt if need be, or given back. A
+	// result below 0 counts as 0. See [CountStatus] and [CostFrom].
+	//
+	// What is given back may have been refilled meanwhile: up to what requests
+	// that were in flight then get back passes on top of the burst. If the
+	// function panics, what was taken stays taken.
+	Settle map[string]func(Outcome) int
+	// InFlight limits how many requests are served at once.
+	InFlight []InFlight
+
 	// Refuse answers requests that are over a limit, in place of the problem
-	// document with status 429. When it runs the header fields are set but for
-	// those that describe a body. It has a second to read the body of the
-	// request, should it want to. Nil means the problem document.
+	// document. When it runs the header fields are set but for those that
+	// describe a body. It has a second to read the body of the request, should
+	// it want to. Nil means the problem document or, for clients that prefer
+	// these, a few words of HTML or of plain text, in at most 512 bytes. The
+	// status then is 429 or, if all policies that refuse are ones with the key
+	// [Global], 503.
 	Refuse http.Handler
-	// HideFields leaves the RateLimit and RateLimit-Policy fields out, for
-	// where an identity is unverified and what remains of its quota is nobody
-	// else's business. Retry-After stays.
-	HideFields bool
+	// Fields says in which forms a client is told about its quota. The zero
+	// value means [Draft11].
+	Fields FieldSet
+	// PartitionKey returns the partition key (pk) of a request under a policy,
+	// for clients that are told in which of several quotas they are: 1 to 64
+	// bytes, printed in base64. What is longer is left out. It goes into the
+	// response as it is, so it must not be an address or anything else that is
+	// secret: see [HashPartition]. If it returns none, and if it is nil, none is
+	// printed. It wants Fields with Draft11, and must not change its result.
+	PartitionKey func(r *http.Request, policy string) []byte
+	// NoFieldsOnRedirect takes the fields of Fields, whoever has set them, out
+	// of responses with status 300 to 399: a client that has nothing left might
+	// wait before it follows one.
+	NoFieldsOnRedirect bool
+	// ExposeFields adds Access-Control-Expose-Headers with the names of the
+	// fields to responses to requests with an Origin field, so that scripts of
+	// other origins can read them.
+	ExposeFields bool
+	// Preflight says what becomes of CORS preflights. The zero value means
+	// [PreflightApart].
+	Preflight Preflight
+	// Jitter adds up to a tenth, 60 seconds at most, to each Retry-After of at
+	// least 10 seconds, at random, so that clients that were refused together
+	// do not come back together.
+	Jitter bool
 	// Logger gets what is wrong with the configuration, a few lines in the
 	// life of a Middleware. No line holds an address, a key or a value that
 	// came with a request. Nil means [slog.Default].
@@ -54,20 +121,35 @@ type Config struct {
 // for concurrent use.
 type Middleware struct {
 	limiter Limiter
-	names   []string
-	keys    []Key // by policy, as all that follows
+	// By policy of the limiter and, behind those, by limit on requests at once.
+	names    []string
+	keys     []Key
+	routes   []*routeSet // nil: all
+	counts   []counts
+	policies []terms  // of the former alone
+	inFlight []*slots // of the latter
+
+	exempt  *exemption // nil: none
+	fold    bool       // of Config.FoldCase
 	cost    func(*http.Request) int
 	ip      ClientIP
 	refuser http.Handler
 	log     *slog.Logger
-	fields  *fields // nil: hidden
+	fields  *fields // nil: NoFields
 	pool    sync.Pool
 
-	badForwarded, unknownClient, failed atomic.Uint64
+	badForwarded, unknownClient, failed, exempted, unsettled atomic.Uint64
 
-	// What has been logged and need not be again.
-	saidForwarded, saidUnknown atomic.Bool
-	saidNever                  []atomic.Bool
+	partitionKey  func(*http.Request, string) []byte
+	hideRedirects bool
+	exposed       string // value of Access-Control-Expose-Headers, "" for none
+	preflights    Preflight
+	random        func(n int64) int64 // below n; nil: no jitter
+	htmlNames     []string
+	global        []bool // all clients share the key
+
+	warnings warnings
+	watch    watch
 }
 
 // New returns a Middleware, or an error that names what is wrong with cfg or
@@ -80,84 +162,72 @@ func New(l Limiter, cfg Config) (*Middleware, error) {
 	if l == nil {
 		return nil, errors.New("httpmw: the limiter is nil")
 	}
-	names := slices.Clone(l.Names())
-	if err := checkNames(names); err != nil {
-		return nil, err
-	}
-	keys, err := policyKeys(names, cfg.Keys)
-	if err != nil {
-		return nil, err
+	if err := cfg.IP.check(); err != nil {
+		return nil, fmt.Errorf("httpmw: %w", err)
 	}
 	m := &Middleware{
-		limiter:   l,
-		names:     names,
-		keys:      keys,
-		cost:      cfg.Cost,
-		ip:        cfg.IP,
-		refuser:   cfg.Refuse,
-		log:       cfg.Logger,
-		saidNever: make([]atomic.Bool, len(names)),
+		limiter: l,
+		fold:    cfg.FoldCase,
+		cost:    cfg.Cost,
+		ip:      cfg.IP,
+		refuser: cfg.Refuse,
+		log:     cfg.Logger,
+	}
+	if err := m.limits(cfg); err != nil {
+		return nil, err
 	}
 	if m.log == nil {
 		m.log = slog.Default()
 	}
-	if !cfg.HideFields {
-		m.fields = newFields(names)
+	if err := m.tell(cfg); err != nil {
+		return nil, err
 	}
+	m.watchOut()
 	m.pool.New = func() any { return newScratch(m) }
 	return m, nil
-}
-
-// policyKeys returns the keys in the order of the policies.
-func policyKeys(names []string, byName map[string]Key) ([]Key, error) {
-	for _, name := range slices.Sorted(maps.Keys(byName)) {
-		if !slices.Contains(names, name) {
-			return nil, fmt.Errorf("httpmw: Keys has a key for policy %q, which the limiter does not have: want %s",
-				clip(name), quoteAll(names))
-		}
-	}
-	keys := make([]Key, len(names))
-	for i, name := range names {
-		key, ok := byName[name]
-		if !ok {
-			return nil, fmt.Errorf("httpmw: Keys has no key for policy %q: want one for each of %s", name, quoteAll(names))
-		}
-		if err := key.check(); err != nil {
-			return nil, fmt.Errorf("httpmw: key of policy %q: %w", name, err)
-		}
-		keys[i] = key
-	}
-	return keys, nil
-}
-
-// quoteAll lists names for an error message.
-func quoteAll(names []string) string {
-	quoted := make([]string, len(names))
-	for i, name := range names {
-		quoted[i] = fmt.Sprintf("%q", name)
-	}
-	return strings.Join(quoted, ", ")
 }
 
 // Handler returns a handler that limits the requests to next. As a method
 // value it is what routers call a middleware. It panics if next is nil.
 //
 // A request that the limiter allows goes to next with the RateLimit fields
-// added to the header; whatever else is in the header stays, and the
-// [http.ResponseWriter] is the one it came with. A request that the limiter
+// added to the header; whatever else is in the header stays. The
+// [http.ResponseWriter] is the one it came with, but where Settle or
+// NoFieldsOnRedirect have to know what becomes of the request: then it is one
+// before that, with the same optional interfaces. A request that the limiter
 // refuses is answered without a look at its body. An HTTP/1 server of net/http
 // nevertheless reads up to 256 KiB of it before it sends the answer, unless the
 // client waits for "100 Continue", so such a client has a second to send it.
 //
 // A request that cannot be counted does not pass but is answered with status
 // 503: one whose Key or Cost function panics, or that the limiter refuses
-// without a policy that does.
+// without a policy that does. If the handler panics, the panic goes on.
 func (m *Middleware) Handler(next http.Handler) http.Handler {
 	if next == nil {
 		panic("httpmw: Handler of a nil http.Handler")
 	}
+	m.noteHandler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if m.admit(w, r) {
+		if m.preflights == PreflightSkip && preflight(r) {
+			m.exempted.Add(1)
+			next.ServeHTTP(w, r)
+			return
+		}
+		if m.hideRedirects {
+			w = m.withoutFieldsOnRedirect(w)
+		}
+		s := m.pool.Get().(*scratch)
+		s.r = r
+		switch {
+		case m.exempt != nil && m.exempt.has(s):
+			m.exempted.Add(1)
+			m.release(s)
+			next.ServeHTTP(w, r)
+		case !m.admit(w, r, s): // releases s
+		case s.entered || s.settles:
+			m.serve(next, w, s) // releases s
+		default:
+			m.release(s)
 			next.ServeHTTP(w, r)
 		}
 	})
@@ -177,21 +247,28 @@ func hurry(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// admit decides on a request, and answers it unless it may go on.
-func (m *Middleware) admit(w http.ResponseWriter, r *http.Request) bool {
-	s := m.pool.Get().(*scratch)
+// admit decides on a request. Unless it may go on it answers it and releases s.
+func (m *Middleware) admit(w http.ResponseWriter, r *http.Request, s *scratch) bool {
 	if !m.identify(s, r) {
 		m.release(s)
 		hurry(w, r)
 		unavailable(w, r)
 		return false
 	}
-	allowed := m.limiter.Decide(s.decisions, s.cost, s.keys...)
+	m.countMissing(s)
+	if slices.Contains(s.absences, refused) {
+		m.release(s)
+		hurry(w, r)
+		unidentified.answer(w, r)
+		return false
+	}
+	allowed := m.decide(s)
+	m.count(s, allowed)
 	m.noteNever(r, s.decisions)
+	m.inspect(s)
 	switch {
 	case allowed:
 		m.addFields(w.Header(), s)
-		m.release(s)
 	case slices.ContainsFunc(s.decisions, violated):
 		hurry(w, r)
 		m.refuse(w, r, s) // releases s
@@ -205,44 +282,55 @@ func (m *Middleware) admit(w http.ResponseWriter, r *http.Request) bool {
 	return allowed
 }
 
-// identify fills in the keys and the cost of a request. It is false if that
+// identify fills in the keys and the costs of a request. It is false if that
 // panicked.
 func (m *Middleware) identify(s *scratch, r *http.Request) (ok bool) {
-	step := 0
+	where, of := "Key", 0
 	defer func() {
 		if ok {
 			return
 		}
 		// Of the value only the type is logged: it may hold a credential.
 		if v := recover(); v != nil {
-			where := "Cost"
-			if step < len(m.names) {
-				where = "Key of policy " + m.names[step]
+			if of < len(m.names) {
+				where += " of policy " + m.names[of]
 			}
 			m.noteFailure(r, where+" panicked", fmt.Sprintf("%T", v))
 		}
 	}()
-	s.r = r
-	pre := preflight(r)
-	for ; step < len(m.keys); step++ {
-		b := s.buf[:0]
-		if pre {
-			b = append(b, tagPreflight)
+	s.preflight = preflight(r) && m.preflights != PreflightCharge
+	s.settles, s.entered = false, false
+	shared := notAsked // what Cost says, once it is asked
+	for ; of < len(m.names); of++ {
+		s.costs[of], s.absences[of] = notAsked, present
+		if m.routes[of] != nil && !m.routes[of].has(s.readForms()) {
+			continue
 		}
-		b = m.keys[step].append(b, s)
-		s.keys[step] = string(b)
-		s.buf = b
+		if s.keys[of], s.absences[of] = s.keyOf(&m.keys[of]); s.absences[of] != skipped {
+			s.costs[of] = 1
+		}
 	}
-	s.cost = 1
-	if m.cost != nil {
-		s.cost = max(0, m.cost(r))
+	for i, terms := range m.policies {
+		switch {
+		case s.costs[i] < 0:
+			continue
+		case terms.cost != nil:
+			where, of = "Cost", i
+			s.costs[i] = max(0, terms.cost(r))
+		case m.cost != nil:
+			if shared < 0 {
+				where, of = "Cost", len(m.names)
+				shared = max(0, m.cost(r))
+			}
+			s.costs[i] = shared
+		}
+		s.settles = s.settles || terms.settle != nil
+	}
+	if m.partitionKey != nil {
+		where = "PartitionKey"
+		for of = range s.partitions {
+			m.partition(s, r, of)
+		}
 	}
 	return true
-}
-
-// preflight tells whether r asks what a cross-origin request may do, as the
-// Fetch standard defines it.
-func preflight(r *http.Request) bool {
-	return r.Method == http.MethodOptions &&
-		r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
 }

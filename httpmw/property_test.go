@@ -3,7 +3,6 @@ package httpmw_test
 import (
 	"context"
 	"log/slog"
-	"math"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -66,7 +65,7 @@ func TestCheck_06_07_08_09_property(t *testing.T) {
 		l := newPerKey(policy{name: "a", limit: bucket.Limit{Quota: quota, Window: window, Burst: burst}})
 		cost := 0
 		m, err := httpmw.New(l, httpmw.Config{
-			Keys: map[string]httpmw.Key{"a": httpmw.Global()},
+			Keys: map[string]httpmw.Key{"a": httpmw.ByIP()},
 			Cost: func(r *http.Request) int { return cost },
 		})
 		if err != nil {
@@ -220,52 +219,4 @@ func ceil(a, b, c, d int64) int64 {
 		q.Add(q, big.NewInt(1))
 	}
 	return q.Int64()
-}
-
-// FuzzHeaderFields has any limiter answer with any numbers, those of no
-// normalized limit too: a name that is taken makes fields that parse.
-func FuzzHeaderFields(f *testing.F) {
-	f.Add("default", 100, int64(time.Minute), 100, 99, int64(0), int64(time.Second), uint8(1))
-	f.Add("a", 1, int64(1), math.MaxInt32, 0, int64(bucket.Never), int64(bucket.Never), uint8(0))
-	f.Add("header:X-Api-Key", -1, int64(-1), -1, -1, int64(1), int64(-1), uint8(0))
-	f.Add("a", 0, int64(time.Second), 1, 0, int64(0), int64(0), uint8(1))
-	f.Add("a", 5, int64(-1), 5, 3, int64(0), int64(0), uint8(1))
-	f.Add("a", 5, int64(time.Second), 5, -3, int64(0), int64(0), uint8(1))
-	f.Add(`a"b`, 0, int64(0), 0, 0, int64(0), int64(0), uint8(1))
-	f.Fuzz(func(t *testing.T, name string, quota int, window int64, burst, remaining int, retry, reset int64, flags uint8) {
-		if quota > math.MaxInt32 {
-			t.Skip("more than 31 bits are no Limit, and might be more than 15 digits")
-		}
-		d := bucket.Decision{
-			Allowed: flags&1 != 0, DryRun: flags&2 != 0,
-			Limit:     bucket.Limit{Quota: quota, Window: time.Duration(window), Burst: burst},
-			Remaining: remaining, RetryAfter: time.Duration(retry), ResetAfter: time.Duration(reset),
-		}
-		l := scripted{names: []string{name, "z"}, decisions: []bucket.Decision{d, d}, allowed: d.Allowed}
-		m, err := httpmw.New(l, httpmw.Config{Keys: byIP(l), Logger: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			t.Skip("not a name")
-		}
-		w := httptest.NewRecorder()
-		m.Handler(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
-		checkFields(t, w.Header())
-		for _, line := range [][]string{w.Header()["Ratelimit"], w.Header()["Ratelimit-Policy"]} {
-			for i, it := range items(t, line) {
-				if it.name != l.names[i] {
-					t.Errorf("%q is not %q", it.name, l.names[i])
-				}
-				for param, v := range it.params {
-					if v < 0 || v == 0 && param != "r" {
-						t.Errorf("%s=%d in %q", param, v, line)
-					}
-				}
-			}
-		}
-		if lines := w.Header()["Retry-After"]; len(lines) > 0 && !(len(lines) == 1 && retryAfterText.MatchString(lines[0])) {
-			t.Errorf("Retry-After %q", lines)
-		}
-		if w.Code != 404 {
-			decode(t, w.Body.Bytes())
-		}
-	})
 }

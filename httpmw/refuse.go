@@ -1,31 +1,28 @@
 package httpmw
 
 import (
+	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/seed-0c889b51/weir/bucket"
 )
 
-// Problem types of draft-ietf-httpapi-ratelimit-headers-11, section 5.
-const (
-	problemQuota = `{"type":"https://iana.org/assignments/http-problem-types#quota-exceeded",` +
-		`"title":"Quota Exceeded","status":429,"detail":"`
-	problemReduced = `{"type":"https://iana.org/assignments/http-problem-types#temporary-reduced-capacity",` +
-		`"title":"Temporary Reduced Capacity","status":503,` +
-		`"detail":"The server cannot count this request against its quota."}`
-)
-
 // refuse answers a request that is over a limit, and releases s.
 func (m *Middleware) refuse(w http.ResponseWriter, r *http.Request, s *scratch) {
 	h := w.Header()
-	retry := retryAfter(s.decisions)
-	s.body = m.appendProblem(s.body[:0], s.decisions, retry)
+	m.exposeFields(h, r)
+	retry := m.jittered(retryAfter(s.decisions))
+	p, form := m.problemOf(s.decisions, retry), formOf(r)
+	s.body = m.appendRefusal(s.body[:0], form, p, s.decisions, retry)
 
 	// All that is made up for this answer is one string, cut up.
 	b := s.buf[:0]
-	if m.fields != nil {
-		b = m.fields.appendRefused(b, s.decisions)
+	f := m.fields
+	told := f != nil && f.set&Draft11 != 0
+	if told {
+		b = f.appendRefused(b, s.decisions, s.partitions)
 	}
 	limitEnd := len(b)
 	if retry > 0 {
@@ -33,17 +30,25 @@ func (m *Middleware) refuse(w http.ResponseWriter, r *http.Request, s *scratch) 
 	}
 	retryEnd := len(b)
 	b = strconv.AppendInt(b, int64(len(s.body)), 10)
+	lengthEnd := len(b)
+	if told && s.partitions != nil {
+		b = f.appendPolicies(b, s.decisions, s.partitions)
+	}
 	s.buf = b
 	text := string(b)
-	values := []string{text[:limitEnd], "", text[limitEnd:retryEnd], text[retryEnd:], "no-store", "nosniff", "application/problem+json"}
+	values := []string{text[:limitEnd], text[lengthEnd:], text[limitEnd:retryEnd], text[retryEnd:lengthEnd],
+		"no-store", "nosniff", form.contentType()}
 
-	if limitEnd > 0 {
-		addField(h, fieldRateLimit, values[0:1:1])
-	}
-	if m.fields != nil {
-		if values[1] = m.fields.policy(s.decisions); values[1] != "" {
-			addField(h, fieldRateLimitPolicy, values[1:2:2])
+	if told {
+		if s.partitions == nil {
+			values[1] = f.policy(s.decisions)
 		}
+		if (values[1] == "" || m.addPolicies(h, values[1:2:2], s)) && limitEnd > 0 {
+			addField(h, fieldRateLimit, values[0:1:1])
+		}
+	}
+	if f != nil && f.set != Draft11 {
+		m.addSingle(h, s, true, retry)
 	}
 	if retry > 0 {
 		h[fieldRetryAfter] = values[2:3:3]
@@ -59,7 +64,7 @@ func (m *Middleware) refuse(w http.ResponseWriter, r *http.Request, s *scratch) 
 	}
 	h[fieldContentType] = values[6:7:7]
 	setLength(h, values[3:4:4])
-	w.WriteHeader(http.StatusTooManyRequests)
+	w.WriteHeader(p.status)
 	if r.Method != http.MethodHead {
 		w.Write(s.body)
 	}
@@ -81,47 +86,44 @@ func retryAfter(ds []bucket.Decision) int64 {
 	return longest
 }
 
-// appendProblem appends the body of a refusal. Nothing in it comes from the
-// request, and nothing in a valid name needs an escape.
-func (m *Middleware) appendProblem(b []byte, ds []bucket.Decision, retry int64) []byte {
-	b = append(b, problemQuota...)
-	switch retry {
-	case 0:
-		b = append(b, "This request asks for more than the quota ever has. It will not be served later either."...)
-	case 1:
-		b = append(b, "The quota is used up. Try again in 1 second."...)
-	default:
-		b = append(b, "The quota is used up. Try again in "...)
-		b = strconv.AppendInt(b, retry, 10)
-		b = append(b, " seconds."...)
+// maxJitter is the most seconds that are added to a wait.
+const maxJitter = 60
+
+// jittered returns a wait in seconds with up to a tenth of it added at random,
+// so that clients refused together do not come back together. A wait of less
+// than 10 seconds stays as it is.
+func (m *Middleware) jittered(retry int64) int64 {
+	most := min(retry/10, maxJitter)
+	if m.random == nil || most == 0 {
+		return retry
 	}
-	b = append(b, `","violated-policies":[`...)
-	start := len(b)
-	for i := range ds {
-		if violated(ds[i]) {
-			if len(b) > start {
-				b = append(b, ',')
-			}
-			b = append(b, '"')
-			b = append(b, m.names[i]...)
-			b = append(b, '"')
-		}
-	}
-	return append(b, "]}"...)
+	return retry + m.random(most+1)
 }
 
-// unavailable answers a request that could not be counted.
-func unavailable(w http.ResponseWriter, r *http.Request) {
-	h := w.Header()
-	h.Set(fieldCacheControl, "no-store")
-	h.Set(fieldNosniff, "nosniff")
-	h.Set(fieldContentType, "application/problem+json")
-	h.Del(fieldRetryAfter)
-	setLength(h, []string{strconv.Itoa(len(problemReduced))})
-	w.WriteHeader(http.StatusServiceUnavailable)
-	if r.Method != http.MethodHead {
-		w.Write([]byte(problemReduced))
+// random returns a number from 0 to n−1.
+func random(n int64) int64 { return rand.Int64N(n) }
+
+// problemOf returns the problem of a refusal. If all clients together have used
+// up what there is, it is the server that is short: status 503 and not 429
+// (RFC 6585), unless no wait helps this request.
+func (m *Middleware) problemOf(ds []bucket.Decision, retry int64) *problem {
+	if retry == 0 {
+		return &quotaExceeded
 	}
+	for i := range ds {
+		if violated(ds[i]) && !m.global[i] {
+			return &quotaExceeded
+		}
+	}
+	return &reducedCapacity
+}
+
+// isGlobal tells whether all clients share the key.
+func (k Key) isGlobal() bool {
+	if k.tag == tagJoin {
+		return len(k.parts) > 0 && !slices.ContainsFunc(k.parts, func(p Key) bool { return !p.isGlobal() })
+	}
+	return k.tag == tagGlobal
 }
 
 // setLength sets the length of the body, unless something outside has said

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"hash"
 	"net/http"
+	"net/netip"
 
 	"github.com/seed-0c889b51/weir/bucket"
 )
@@ -12,33 +13,69 @@ import (
 type scratch struct {
 	m         *Middleware
 	r         *http.Request
-	cost      int
-	keys      []string
+	keys      []string  // by policy, and then by limit on requests at once, as all of these
+	costs     []int     // notAsked: the policy has no part in it
+	absences  []absence // what was missing
 	decisions []bucket.Decision
-	buf       []byte
-	body      []byte
 
-	ip    [1 + 16]byte // the client's address as part of a key
-	ipLen int          // 0: not looked up yet
+	partitions [][]byte // partition keys; nil: none are printed
+
+	buf  []byte
+	body []byte
+
+	preflight bool    // the request is one: set before keyOf
+	absent    absence // what keyOf has found missing so far
+
+	addr netip.Addr // of the client: see client
+	how  found      // that was found
+
+	forms   *forms // see readForms
+	settles bool   // there is something to settle afterwards
+	entered bool   // it holds slots
+
+	// The sample of misuse.go.
+	skipped int // requests since the last that was looked at closely
+	gap     int // how many there are to be
 
 	sum   hash.Hash
 	chunk [256]byte
 }
 
 func newScratch(m *Middleware) *scratch {
-	return &scratch{
+	s := &scratch{
 		m:         m,
 		keys:      make([]string, len(m.names)),
+		costs:     make([]int, len(m.names)),
+		absences:  make([]absence, len(m.names)),
 		decisions: make([]bucket.Decision, len(m.names)),
 		sum:       sha256.New(),
 	}
+	if m.partitionKey != nil {
+		s.partitions = make([][]byte, len(m.names))
+	}
+	return s
+}
+
+// readForms returns the forms of the request. They are found once.
+func (s *scratch) readForms() *forms {
+	if s.forms == nil {
+		s.forms = &forms{}
+	}
+	if s.forms.n == 0 {
+		s.forms.read(s.r, s.m.fold)
+	}
+	return s.forms
 }
 
 // release gives s back without anything of the request in it.
 func (m *Middleware) release(s *scratch) {
 	s.r = nil
-	s.ipLen = 0
+	s.addr, s.how = netip.Addr{}, unsought
 	clear(s.keys)
 	clear(s.decisions)
+	clear(s.partitions)
+	if s.forms != nil {
+		s.forms.forget()
+	}
 	m.pool.Put(s)
 }

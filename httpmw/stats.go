@@ -21,19 +21,94 @@ type Stats struct {
 	// Failed counts those answered with status 503 because they could not be
 	// counted: see [Middleware.Handler].
 	Failed uint64
+	// Exempt counts those that were not limited, as ExemptRoutes, Exempt or
+	// Preflight say.
+	Exempt uint64
+	// Unsettled counts those for which a Settle function panicked.
+	Unsettled uint64
+	// Policies has counts for each policy of the limiter, in their order, and
+	// then for each of Config.InFlight.
+	Policies []PolicyStats
+	// Warnings are the signs of misuse, in the order in which they were first
+	// seen.
+	Warnings []Warning
+}
+
+// PolicyStats are the counts of one policy. It was asked about Allowed + Denied
+// + Spared requests.
+type PolicyStats struct {
+	Name string
+	// Allowed counts requests that passed, but for those in Denied.
+	Allowed uint64
+	// Denied counts requests that the policy refused, or would have but for a
+	// dry run.
+	Denied uint64
+	// Spared counts requests that another policy refused and this one did not.
+	Spared uint64
+	// Missing counts requests without the identity that the policy's key asks
+	// for, whatever then became of them. CORS preflights never have one and are
+	// not counted.
+	Missing uint64
+	// InFlight is how many requests are being served now, of an InFlight.
+	InFlight int
+}
+
+// counts are those of one policy.
+type counts struct {
+	allowed, denied, spared, missing atomic.Uint64
+	_                                [32]byte // two policies' are on two cache lines
+}
+
+// count counts the decisions on the request in s.
+func (m *Middleware) count(s *scratch, allowed bool) {
+	for i := range s.decisions {
+		c := &m.counts[i]
+		switch d := &s.decisions[i]; {
+		case s.costs[i] < 0:
+		case d.Exceeded():
+			c.denied.Add(1)
+		case allowed:
+			c.allowed.Add(1)
+		default:
+			c.spared.Add(1)
+		}
+	}
+}
+
+// countMissing counts the identities that the request in s does not have.
+func (m *Middleware) countMissing(s *scratch) {
+	if s.preflight {
+		return
+	}
+	for i, a := range s.absences {
+		if a != present {
+			m.counts[i].missing.Add(1)
+		}
+	}
 }
 
 // Stats returns the counts.
 func (m *Middleware) Stats() Stats {
-	return Stats{
+	st := Stats{
 		BadForwarded:  m.badForwarded.Load(),
 		UnknownClient: m.unknownClient.Load(),
 		Failed:        m.failed.Load(),
+		Exempt:        m.exempted.Load(),
+		Unsettled:     m.unsettled.Load(),
+		Warnings:      m.warned(),
 	}
+	for i, name := range m.names {
+		c := &m.counts[i]
+		p := PolicyStats{
+			Name: name, Allowed: c.allowed.Load(), Denied: c.denied.Load(), Spared: c.spared.Load(), Missing: c.missing.Load(),
+		}
+		if i >= len(m.policies) {
+			p.InFlight = m.inFlight[i-len(m.policies)].now()
+		}
+		st.Policies = append(st.Policies, p)
+	}
+	return st
 }
-
-// once tells whether it is the first time.
-func once(said *atomic.Bool) bool { return !said.Load() && !said.Swap(true) }
 
 // noteAddr counts how the address of a client was found, and says once what
 // looks like a proxy that is not configured.
@@ -41,16 +116,11 @@ func (m *Middleware) noteAddr(r *http.Request, how found) {
 	switch how {
 	case noAddr:
 		m.unknownClient.Add(1)
-		if once(&m.saidUnknown) {
-			m.log.WarnContext(r.Context(), "peer without an address: such peers share one bucket")
-		}
+		m.warn(r, warnUnknown, -1)
 	case badForwarded:
 		m.badForwarded.Add(1)
 	case ignoredField:
-		if once(&m.saidForwarded) {
-			m.log.WarnContext(r.Context(), "X-Forwarded-For from a peer that is not a trusted proxy is ignored; "+
-				"behind a proxy all clients share its bucket unless it is trusted")
-		}
+		m.warn(r, warnUntrusted, -1)
 	}
 }
 
@@ -58,9 +128,8 @@ func (m *Middleware) noteAddr(r *http.Request, how found) {
 // ever allow: the cost or the burst is configured wrong.
 func (m *Middleware) noteNever(r *http.Request, ds []bucket.Decision) {
 	for i := range ds {
-		if d := &ds[i]; d.RetryAfter == bucket.Never && once(&m.saidNever[i]) {
-			m.log.LogAttrs(r.Context(), slog.LevelError, "a request costs more than the burst, so it is never allowed",
-				slog.String("policy", m.names[i]), slog.Int("burst", d.Limit.Burst))
+		if d := &ds[i]; d.RetryAfter == bucket.Never && !m.said(warnNever, i).Load() {
+			m.warn(r, warnNever, i, slog.Int("burst", d.Limit.Burst))
 		}
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,7 +12,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed-0c889b51/weir"
-	"github.com/seed-0c889b51/weir/httpmw"
 	"github.com/seed-0c889b51/weir/internal/nearest"
 	"github.com/seed-0c889b51/weir/internal/policy"
 	"github.com/seed-0c889b51/weir/internal/proxy"
@@ -25,23 +22,36 @@ import (
 // config, and not while they are parsed, so that all errors are of one form.
 type serveFlags struct {
 	listen, to, userHeader, ipv6Prefix, state, stateFailure, every, crash, coldStart, timeout, logLevel once
+	socketMode, tlsCert, tlsKey, maxConnections, maxPerClient, forwardAuth, denyStatus, fields          once
 
-	edge bool
+	edge, jitter, exposeFields bool
 
 	stateKey keyFlag
 
-	limits, trust []string
+	limits, trust, exempt, proxyProtocol []string
 }
 
 // add defines the flags. A word in `backquotes` is what the value is called.
 func (f *serveFlags) add(set *pflag.FlagSet) {
 	set.SortFlags = false
 	set.Var(&f.to, "to", "`URL` of the upstream, http or https (default: a built-in one that answers by itself)")
-	set.Var(&f.listen, "listen", "`HOST:PORT` to listen on; port 0 is a free one")
+	set.Var(&f.listen, "listen", "`HOST:PORT` to listen on, where port 0 is a free one, or unix:PATH")
 	set.StringArrayVar(&f.limits, "limit", nil, "`'KEY LIMIT [dry-run]'`, such as 'ip 100/min'; may be given several times (default 'ip 100/min' and 'user 1000/day')")
-	set.StringArrayVar(&f.trust, "trust", nil, "`CIDR` or address of a proxy that is believed about X-Forwarded-For and --user-header; may be given several times (default: nobody)")
+	set.StringArrayVar(&f.trust, "trust", nil, "`CIDR` or address of a proxy that is believed about X-Forwarded-For and --user-header, or unix for all on a Unix socket; may be given several times (default: nobody)")
 	set.Var(&f.userHeader, "user-header", "`NAME` of the request header field in which a trusted proxy says who the user is")
 	set.Var(&f.ipv6Prefix, "ipv6-prefix", "`BITS` of the network that IPv6 clients are limited by, 32 to 128")
+	set.StringArrayVar(&f.exempt, "exempt", nil, "`CIDR` or address of clients that are not limited; may be given several times")
+	set.Var(&f.fields, "fields", "`FORMS` of the fields that tell clients what they have left: draft-11, draft-7, draft-6, x or none, or one with x such as draft-6+x")
+	set.BoolVar(&f.exposeFields, "expose-fields", false, "let scripts of other origins read the fields (CORS)")
+	set.BoolVar(&f.jitter, "jitter", true, "add up to a tenth, a minute at most, to Retry-After, so that clients that were refused together do not come back together")
+	set.Var(&f.forwardAuth, "forward-auth", "`PROXY` that asks weir whether its requests may go on, in place of --to: nginx (auth_request), caddy (forward_auth) or traefik (forwardAuth)")
+	set.Var(&f.denyStatus, "deny-status", "`STATUS` that --forward-auth refuses with, 403 or 429 (default 403 for nginx, which knows no other, and else 429)")
+	set.Var(&f.tlsCert, "tls-cert", "`FILE` of the certificate and its chain, in PEM; it is read again when it changes (default: no TLS)")
+	set.Var(&f.tlsKey, "tls-key", "`FILE` of the key of --tls-cert, in PEM")
+	set.StringArrayVar(&f.proxyProtocol, "proxy-protocol", nil, "`CIDR` or address of a proxy that says by the PROXY protocol who the client is, or unix; nobody else can connect then; may be given several times")
+	set.Var(&f.socketMode, "socket-mode", "`MODE` of the Unix socket of --listen: who may connect")
+	set.Var(&f.maxConnections, "max-connections", "`NUMBER` of connections that may be open at once, or unlimited")
+	set.Var(&f.maxPerClient, "max-connections-per-client", "`NUMBER` of them that one client may have, who is not in --trust, or unlimited")
 	set.Var(&f.state, "state", "`FILE` that keeps what clients have used, or none")
 	f.stateKey.add(set)
 	set.Var(&f.stateFailure, "state-failure", "`WHAT` to do if the file cannot be used: memory (go on without it) or refuse (exit)")
@@ -86,6 +96,29 @@ func (f *serveFlags) config() (serve.Config, error) {
 			return err
 		}},
 		{"listen", &f.listen, func(text string) error { cfg.Listen = text; return checkListen(text) }},
+		{"socket-mode", &f.socketMode, func(text string) (err error) {
+			cfg.SocketMode, err = parseMode(text)
+			if f.socketMode.given && !strings.HasPrefix(cfg.Listen, "unix:") {
+				return errors.New("--listen is no Unix socket: want --listen unix:PATH with it")
+			}
+			return err
+		}},
+		{"tls-cert", &f.tlsCert, func(text string) error { cfg.TLSCert = text; return f.tlsCert.with(&f.tlsKey, "--tls-key") }},
+		{"tls-key", &f.tlsKey, func(text string) error { cfg.TLSKey = text; return f.tlsKey.with(&f.tlsCert, "--tls-cert") }},
+		{"max-connections", &f.maxConnections, func(text string) (err error) {
+			cfg.MaxConnections, err = parseNumber(text)
+			return err
+		}},
+		{"max-connections-per-client", &f.maxPerClient, func(text string) (err error) {
+			cfg.MaxPerClient, err = parseNumber(text)
+			return err
+		}},
+		{"forward-auth", &f.forwardAuth, func(text string) error { return f.readForwardAuth(&cfg, text) }},
+		{"deny-status", &f.denyStatus, func(text string) error { return f.readDenyStatus(&cfg, text) }},
+		{"fields", &f.fields, func(text string) (err error) {
+			cfg.Fields, err = parseFields(text)
+			return err
+		}},
 		{"user-header", &f.userHeader, func(text string) (err error) {
 			cfg.UserHeader, err = parseUserHeader(text)
 			return err
@@ -145,8 +178,15 @@ func (f *serveFlags) config() (serve.Config, error) {
 	if f.stateKey.given && cfg.State == "" {
 		return serve.Config{}, errors.New("--state-key: with --state none there is no file that needs it: want one of them")
 	}
+	cfg.Jitter, cfg.ExposeFields = f.jitter, f.exposeFields
 	var err error
-	if cfg.Trust, err = parseTrust(f.trust, cfg.IPv6Prefix); err != nil {
+	if cfg.Trust, err = parsePeers("trust", f.trust); err != nil {
+		return serve.Config{}, err
+	}
+	if cfg.ProxyProtocol, err = parsePeers("proxy-protocol", f.proxyProtocol); err != nil {
+		return serve.Config{}, err
+	}
+	if cfg.Exempt, err = parseNetworks("exempt", f.exempt); err != nil {
 		return serve.Config{}, err
 	}
 	limits := f.limits
@@ -188,51 +228,6 @@ func parseUserHeader(text string) (string, error) {
 		return "", fmt.Errorf("%s has a meaning of its own: want a field that only says who the user is, such as X-User", name)
 	}
 	return name, nil
-}
-
-// parseTrust reads addresses and networks of proxies.
-func parseTrust(texts []string, bits int) ([]netip.Prefix, error) {
-	const want = "want an address or a network, such as 10.0.0.5 or 10.0.0.0/8, one for each --trust"
-	var list []netip.Prefix
-	for _, text := range texts {
-		p, err := netip.ParsePrefix(text)
-		if err != nil {
-			addr, addrErr := netip.ParseAddr(text)
-			if addrErr != nil || addr.Zone() != "" {
-				return nil, fmt.Errorf("--trust %s: %s", quote(text), want)
-			}
-			p = netip.PrefixFrom(addr, addr.BitLen())
-		}
-		if _, err := httpmw.NewClientIP(bits, p); err != nil {
-			return nil, fmt.Errorf("--trust %s: %w", quote(text), errors.Unwrap(err))
-		}
-		list = append(list, p)
-	}
-	return list, nil
-}
-
-// checkListen returns an error unless text is an address to listen on.
-func checkListen(text string) error {
-	const want = "want HOST:PORT, such as 127.0.0.1:8080, or :8080 for all addresses"
-	host, port, err := net.SplitHostPort(text)
-	if err != nil {
-		if !strings.Contains(text, ":") {
-			if _, err := strconv.ParseUint(text, 10, 16); err == nil {
-				return fmt.Errorf("%s; did you mean %q?", want, "127.0.0.1:"+text)
-			}
-			if text != "" {
-				return fmt.Errorf("it has no port: %s", want)
-			}
-		}
-		return errors.New(want)
-	}
-	if strings.ContainsAny(host, "/@ \t") {
-		return errors.New("it is not an address: " + want)
-	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return fmt.Errorf("port %s: want a number from 0 to 65535, where 0 is a free one", quote(port))
-	}
-	return nil
 }
 
 // parseBits reads the length of an IPv6 network.

@@ -13,16 +13,20 @@ import (
 
 func newServe(w World) *cobra.Command {
 	flags := &serveFlags{
-		listen:       once{value: "127.0.0.1:8080"},
-		userHeader:   once{value: "X-User"},
-		ipv6Prefix:   once{value: "64"},
-		state:        once{value: "weir.db"},
-		stateFailure: once{value: "memory"},
-		every:        once{value: "10s"},
-		crash:        once{value: "accept"},
-		coldStart:    once{value: "full"},
-		timeout:      once{value: "60s"},
-		logLevel:     once{value: "info"},
+		listen:         once{value: "127.0.0.1:8080"},
+		socketMode:     once{value: "0600"},
+		maxConnections: once{value: "10000"},
+		maxPerClient:   once{value: "500"},
+		fields:         once{value: "draft-11"},
+		userHeader:     once{value: "X-User"},
+		ipv6Prefix:     once{value: "64"},
+		state:          once{value: "weir.db"},
+		stateFailure:   once{value: "memory"},
+		every:          once{value: "10s"},
+		crash:          once{value: "accept"},
+		coldStart:      once{value: "full"},
+		timeout:        once{value: "60s"},
+		logLevel:       once{value: "info"},
 	}
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -60,6 +64,12 @@ nobody else may read: mode 0400 or 0600. One of root's may have 0440, as files i
 systemd's $CREDENTIALS_DIRECTORY have. If it cannot be used, weir does not start.
 A state that was written with another secret is unreadable: it is moved aside,
 with .unreadable and the time after its name, and all limits start afresh.
+
+With --forward-auth weir passes nothing on. A proxy asks it about each of its
+requests, and weir answers with 204, or with 429 or 403 and Retry-After. Who asks
+must be in --trust, for the client, the method and the path are those that the
+proxy names: the client in X-Forwarded-For, the rest in X-Forwarded-Method and
+X-Forwarded-Uri (caddy, traefik) or X-Original-Method and X-Original-URI (nginx).
 
 The Host of a request is passed on to an upstream at http://, and is that of the
 URL to one at https://. Stop it with Ctrl-C or SIGTERM, or by closing its

@@ -188,7 +188,7 @@ func TestStateWithAKey(t *testing.T) {
 	if b, err := os.ReadFile(key); err != nil || string(b) != aSecret+"\n" {
 		t.Errorf("the file of the secret holds %q now, %v", b, err)
 	}
-	if banner := serving(key); !strings.Contains(banner, "0 debts restored") {
+	if banner := serving(key); !strings.Contains(banner, ": new\n") {
 		t.Errorf("after a purge the start says\n%s", banner)
 	}
 	// Another secret: what is there is moved aside, and that is said.

@@ -56,5 +56,8 @@ func checkName(t *testing.T, p policy.Policy) {
 // named is a limiter with one policy.
 type named string
 
-func (n named) Names() []string                               { return []string{string(n)} }
-func (n named) Decide([]bucket.Decision, int, ...string) bool { return true }
+func (n named) Names() []string { return []string{string(n)} }
+
+func (n named) DecideEach([]bucket.Decision, []int, ...string) bool { return true }
+
+func (n named) Settle([]int, ...string) {}

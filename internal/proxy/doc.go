@@ -1,4 +1,5 @@
-// Package proxy is a reverse proxy to one upstream, for use behind a limiter.
+// Package proxy is a reverse proxy to one upstream, or to several by path, for
+// use behind a limiter.
 //
 // Bodies stream in both directions and are flushed as they come, upgrades
 // such as WebSocket pass, and so do trailers, interim answers (1xx), the query
@@ -15,5 +16,19 @@
 // read from. X-Forwarded-Host and X-Forwarded-Proto are there always. A field
 // with '_' in its name is removed, since some servers take it for one with
 // '-'; nginx does the same. Nothing that a client lists in Connection removes
-// what the proxy sets.
+// what the proxy sets. An upgrade to another form of HTTP (h2c, TLS) is not passed
+// on: requests behind it would not be counted.
+//
+// # Requests with two meanings
+//
+// A request that net/http takes and that an upstream might take for another one
+// is refused. The upstream gets the others in one form, whatever the client's
+// was. After a request with a Transfer-Encoding, and after one that is answered
+// before the end of its body, the connection of the client is closed.
+//
+// # Limiters of upstreams
+//
+// An upstream may have a limiter of its own. Its RateLimit and RateLimit-Policy
+// are told together with those of the limiter here if a client can read both,
+// and alone if not. Its Retry-After passes as it is.
 package proxy

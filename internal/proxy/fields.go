@@ -1,63 +1,184 @@
 package proxy
 
 import (
+	"maps"
 	"net/http"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/dunglas/httpsfv"
 )
 
-// The fields of a limiter, in the form that keys of http.Header have.
-var rateFields = [...]string{"Ratelimit", "Ratelimit-Policy"}
+// The fields of limiters, in the form that keys of http.Header have.
+const (
+	rateLimit       = "Ratelimit"
+	rateLimitPolicy = "Ratelimit-Policy"
+	retryAfter      = "Retry-After"
+)
 
-// takeFields takes the limiter's fields out of the header of an answer, to be
-// put in again when it is known what the upstream says. Otherwise an interim
-// answer (1xx) of the upstream would carry them, and the final one would not.
+// A triple is the fields that tell of one policy, each of which is there once.
+type triple struct{ limit, remaining, reset string }
+
+var (
+	// draft06 is of limiters that speak the drafts before 07.
+	draft06 = triple{"Ratelimit-Limit", "Ratelimit-Remaining", "Ratelimit-Reset"}
+	// undrafted is of those from before there was a draft.
+	undrafted = triple{"X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset"}
+)
+
+// takeFields takes what is in the header of an answer out of it, to be put in
+// again when it is known what the upstream says. Otherwise an interim answer
+// (1xx) of the upstream would carry it, and the final one would not.
 func takeFields(h http.Header) http.Header {
-	ours := http.Header{}
-	for _, name := range rateFields {
-		if values := h[name]; len(values) > 0 {
-			ours[name] = values
-			delete(h, name)
-		}
-	}
+	ours := maps.Clone(h)
+	clear(h)
 	return ours
 }
 
-// addFields adds the limiter's fields to the header of an answer. An upstream
-// may have a limiter too: its fields are left as they are, and ours join them
-// if together they can still be read. Otherwise the client gets the upstream's
-// alone, since these are not ours to remove (draft-ietf-httpapi-ratelimit-
-// headers-11, 7.2).
+// addFields adds what was in the header of an answer before, ours, to what the
+// upstream says. An upstream may have a limiter too: its fields are left as they
+// are, and ours join them if together they can still be read. Otherwise the
+// client gets the upstream's alone, since these are not ours to remove
+// (draft-ietf-httpapi-ratelimit-headers-11, 7.2). Of fields that can be there
+// only once it gets those with the smaller remaining. A Retry-After of the
+// upstream stays alone.
 func addFields(h, ours http.Header) {
-	for _, name := range rateFields {
-		if len(h[name]) > 0 && !joins(h[name], ours[name]) {
-			return
-		}
+	if len(ours) == 0 {
+		return
+	}
+	ours = maps.Clone(ours)
+	if len(h[retryAfter]) > 0 {
+		delete(ours, retryAfter)
+	}
+	settle(h, ours, undrafted)
+	dropEmpty(h, rateLimit)
+	dropEmpty(h, rateLimitPolicy)
+	switch both := draft06.in(ours) && draft06.in(h); {
+	case both && len(h[rateLimit]) == 0:
+		settle(h, ours, draft06, rateLimitPolicy)
+	case both || !joins(h, ours):
+		draft06.remove(ours)
+		delete(ours, rateLimit)
+		delete(ours, rateLimitPolicy)
 	}
 	for name, values := range ours {
 		h[name] = append(values[:len(values):len(values)], h[name]...)
 	}
 }
 
-// joins tells whether two values are lists of strings without one in common.
-func joins(a, b []string) bool {
-	names := map[string]bool{}
-	for _, lines := range [][]string{a, b} {
-		list, err := httpsfv.UnmarshalList(lines)
-		if err != nil {
-			return false
+// settle removes t, and what goes with it, from one of two headers that both
+// have it.
+func settle(h, ours http.Header, t triple, with ...string) {
+	if !t.in(h) || !t.in(ours) {
+		return
+	}
+	loser := ours
+	if up, ok := t.left(h); ok {
+		if own, ok := t.left(ours); ok && own < up {
+			loser = h
 		}
-		for _, member := range list {
-			item, ok := member.(httpsfv.Item)
-			if !ok {
-				return false
-			}
-			name, ok := item.Value.(string)
-			if !ok || names[name] {
-				return false
-			}
-			names[name] = true
+	}
+	t.remove(loser)
+	for _, name := range with {
+		delete(loser, name)
+	}
+}
+
+// in tells whether one of the fields is in h.
+func (t triple) in(h http.Header) bool {
+	return len(h[t.limit]) > 0 || len(h[t.remaining]) > 0 || len(h[t.reset]) > 0
+}
+
+func (t triple) remove(h http.Header) {
+	delete(h, t.limit)
+	delete(h, t.remaining)
+	delete(h, t.reset)
+}
+
+// left returns what remains, false if that cannot be read.
+func (t triple) left(h http.Header) (uint64, bool) {
+	if len(h[t.remaining]) != 1 {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(strings.Trim(h[t.remaining][0], " \t"), 10, 64)
+	return n, err == nil
+}
+
+// dropEmpty removes empty lines of a list: they mean nothing, and between
+// others would make all of it unreadable.
+func dropEmpty(h http.Header, name string) {
+	lines := slices.DeleteFunc(slices.Clone(h[name]), func(line string) bool { return strings.Trim(line, " \t") == "" })
+	if len(lines) == 0 {
+		delete(h, name)
+	} else if len(lines) < len(h[name]) {
+		h[name] = lines
+	}
+}
+
+// joins tells whether the lists of two headers can be read together: whatever
+// the upstream has of them is valid and has none of our names, and ours are
+// valid too.
+func joins(h, ours http.Header) bool {
+	if len(h[rateLimit])+len(h[rateLimitPolicy]) == 0 {
+		return true
+	}
+	if draft06.in(ours) {
+		return false
+	}
+	names := map[string]bool{}
+	for name := range listFields {
+		for _, own := range policies(name, ours[name]) {
+			names[own] = true
+		}
+	}
+	for name := range listFields {
+		if len(h[name]) == 0 {
+			continue
+		}
+		theirs := policies(name, h[name])
+		if theirs == nil || slices.ContainsFunc(theirs, func(n string) bool { return names[n] }) ||
+			len(ours[name]) > 0 && policies(name, ours[name]) == nil {
+			return false
 		}
 	}
 	return true
+}
+
+// listFields are the fields that are lists, with the parameters that are
+// Integers in them. The first one has to be there.
+var listFields = map[string][2]struct {
+	key   string
+	least int64
+}{
+	rateLimit:       {{"r", 0}, {"t", 0}},
+	rateLimitPolicy: {{"q", 0}, {"w", 1}},
+}
+
+// policies returns the names of the policies in a field, nil if it is not as
+// the draft wants it (3 and 4). A client ignores such a field as a whole.
+func policies(name string, lines []string) []string {
+	list, err := httpsfv.UnmarshalList(lines)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, member := range list {
+		item, ok := member.(httpsfv.Item)
+		if !ok {
+			return nil
+		}
+		policy, ok := item.Value.(string)
+		if !ok {
+			return nil
+		}
+		for i, param := range listFields[name] {
+			value, ok := item.Params.Get(param.key)
+			if n, isInt := value.(int64); !ok && i == 0 || ok && (!isInt || n < param.least) {
+				return nil
+			}
+		}
+		names = append(names, policy)
+	}
+	return names
 }

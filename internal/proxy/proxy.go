@@ -3,11 +3,12 @@ package proxy
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/http/httputil"
 	"net/url"
 	"strings"
@@ -17,8 +18,14 @@ import (
 
 // A Config says how a [Proxy] works.
 type Config struct {
-	// To is the upstream, from [ParseTarget].
+	// To is the upstream of all requests that none of the Routes is for, from
+	// [ParseTarget]. Nil answers them with status 404.
 	To *url.URL
+	// Routes are further upstreams. Of those that are for a path the longest
+	// is taken. A path that servers do not agree about, such as
+	// /api/../admin, is answered with status 400 if it would be a matter of
+	// taste which one that is.
+	Routes []Route
 	// TrustsPeer tells whether what the peer that sent a request says of the
 	// client may be believed. Nil trusts nobody.
 	TrustsPeer func(*http.Request) bool
@@ -34,25 +41,34 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// dialTimeout is how long a connection to the upstream may take.
-const dialTimeout = 10 * time.Second
+const (
+	// dialTimeout is how long a connection to the upstream may take.
+	dialTimeout = 10 * time.Second
+	// lingerTimeout is how long a client may take to send the rest of a body
+	// that was answered before its end; then its connection is cut.
+	lingerTimeout = 5 * time.Second
+	// maxDrained is how much of it is read: as much as net/http would.
+	maxDrained = 256 << 10
+)
 
 // A Proxy is an [http.Handler] that passes requests on. [New] makes one. It is
 // safe for concurrent use.
 type Proxy struct {
-	cfg     Config
-	reverse *httputil.ReverseProxy
+	cfg       Config
+	upstreams []*upstream // the longest path first
+	reverse   *httputil.ReverseProxy
 	// pseudonym is this proxy in Via. It is random, so that another one, or
 	// a client, is never taken for this one.
 	pseudonym string
-	down      atomic.Bool // the last request did not reach the upstream
+	linger    time.Duration // see lingerTimeout
 }
 
-// New returns a Proxy, or an error if there is no upstream or the timeout is
-// negative.
+// New returns a Proxy, or an error if there is no upstream, a route is none or
+// is there twice, or the timeout is negative.
 func New(cfg Config) (*Proxy, error) {
-	if cfg.To == nil {
-		return nil, errors.New("proxy: To is nil: want the URL of the upstream")
+	upstreams, err := newUpstreams(cfg)
+	if err != nil {
+		return nil, err
 	}
 	if cfg.Timeout < 0 {
 		return nil, fmt.Errorf("proxy: Timeout %v is out of range: want at least 0s", cfg.Timeout)
@@ -63,7 +79,7 @@ func New(cfg Config) (*Proxy, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	p := &Proxy{cfg: cfg, pseudonym: "weir-" + rand.Text()}
+	p := &Proxy{cfg: cfg, upstreams: upstreams, pseudonym: "weir-" + rand.Text(), linger: lingerTimeout}
 	p.reverse = &httputil.ReverseProxy{
 		Rewrite:        p.rewrite,
 		Transport:      newTransport(cfg.Timeout),
@@ -91,16 +107,23 @@ func newTransport(timeout time.Duration) *http.Transport {
 	}
 }
 
-// ServeHTTP passes a request on. One that has been here before is answered
-// with status 508, one whose path leads out of that of the upstream's URL with
-// 400, one that the upstream does not answer with 502 or 504.
+// ServeHTTP passes a request on. One that is not answered by an upstream is
+// answered with a problem document: with status 400 if it is malformed or its
+// path leads out of that of the upstream, 404 if no route is for it, 501 for
+// CONNECT, 502 or 504 if the upstream fails, 505 for HTTP/2 where it is not
+// spoken, and 508 if it has been here before. Its member reason is for programs.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p.looped(r) {
-		problem(w, r, http.StatusLoopDetected, "The request has come back to where it was passed on: the upstream leads here.")
+		looped.answer(w, r)
 		return
 	}
-	if p.below() && leaves(r.URL.Path) {
-		problem(w, r, http.StatusBadRequest, "The path of the request leads out of what is served here.")
+	if t := check(r); t != nil {
+		t.answer(w, r)
+		return
+	}
+	to, t := p.route(r)
+	if t != nil {
+		t.answer(w, r)
 		return
 	}
 	if r.ContentLength != 0 {
@@ -109,11 +132,36 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// heard. Where this is not supported it is not needed (HTTP/2).
 		_ = http.NewResponseController(w).EnableFullDuplex()
 	}
-	x := &exchange{ours: takeFields(w.Header())}
-	p.reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
+	if !r.ProtoAtLeast(1, 1) {
+		w = finalOnly{w}
+	}
+	x := &exchange{
+		to:     to,
+		header: w.Header(),
+		ours:   takeFields(w.Header()),
+		http1:  r.ProtoMajor == 1,
+		coded:  len(r.TransferEncoding) > 0,
+	}
+	x.bodyEnd.Store(r.ContentLength == 0)
+	ctx := httptrace.WithClientTrace(context.WithValue(r.Context(), exchangeKey{}, x),
+		&httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { x.connected.Store(true) }})
+	p.reverse.ServeHTTP(w, r.WithContext(ctx))
+	if x.http1 && !x.bodyEnd.Load() {
+		p.drain(w, r)
+	}
 }
 
-// CloseIdle closes connections to the upstream that nobody uses.
+// drain reads the rest of a body that was answered before its end, so that a
+// client that sends it gets to read the answer, and one that does not is not
+// waited for. It is for HTTP/1, and the connection is of no use after it.
+func (p *Proxy) drain(w http.ResponseWriter, r *http.Request) {
+	c := http.NewResponseController(w)
+	if c.Flush() == nil && c.SetReadDeadline(time.Now().Add(p.linger)) == nil {
+		_, _ = io.CopyN(io.Discard, r.Body, maxDrained)
+	}
+}
+
+// CloseIdle closes connections to the upstreams that nobody uses.
 func (p *Proxy) CloseIdle() { p.reverse.Transport.(*http.Transport).CloseIdleConnections() }
 
 // looped tells whether r has passed through p before.
@@ -128,8 +176,14 @@ func (p *Proxy) looped(r *http.Request) bool {
 
 // An exchange is what is known of a request while the upstream has it.
 type exchange struct {
-	ours     http.Header // the limiter's fields for the answer
-	bodyFail atomic.Bool // the client's body broke off
+	to        *upstream
+	header    http.Header // of the answer
+	ours      http.Header // what was in it before: the limiter's fields
+	http1     bool
+	coded     bool        // the request has a Transfer-Encoding
+	connected atomic.Bool // to the upstream
+	bodyEnd   atomic.Bool // the client's body was read to its end
+	bodyFail  atomic.Bool // the client's body broke off
 }
 
 type exchangeKey struct{}
@@ -138,57 +192,46 @@ func exchangeOf(r *http.Request) *exchange {
 	return r.Context().Value(exchangeKey{}).(*exchange)
 }
 
+// end ends the connection of the client with the answer if need be.
+//
+// A request with a Transfer-Encoding may have had a Content-Length too; net/http
+// then removes it and does not say so. What follows is another request here, and
+// could still be this one to a proxy in front: RFC 9112, 6.1, wants the
+// connection closed.
+//
+// If the answer comes before the end of the body, the rest of it may be read
+// while net/http reads the next request from the same connection.
+func (x *exchange) end(h http.Header) {
+	if x.http1 && (x.coded || !x.bodyEnd.Load()) {
+		h.Set("Connection", "close")
+	}
+}
+
 // answered is called with the header of the upstream's answer.
 func (p *Proxy) answered(res *http.Response) error {
-	p.note(nil)
-	addFields(res.Header, exchangeOf(res.Request).ours)
+	x := exchangeOf(res.Request)
+	p.back(x.to)
+	addFields(res.Header, x.ours)
+	if res.StatusCode != http.StatusSwitchingProtocols {
+		x.end(res.Header)
+	} else {
+		x.bodyEnd.Store(true) // what follows is no HTTP
+	}
+	if _, ok := res.Header["Content-Type"]; !ok {
+		x.header["Content-Type"] = nil // else net/http guesses one
+	}
 	return nil
 }
 
-// failed is called when there is no answer of the upstream.
-func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
-	x := exchangeOf(r)
-	addFields(w.Header(), x.ours)
-	switch {
-	case x.bodyFail.Load():
-		problem(w, r, http.StatusBadRequest, "The body of the request could not be read to its end.")
-	case r.Context().Err() != nil:
-		problem(w, r, http.StatusBadGateway, "The request was cancelled.") // nobody is there to read it
-	case timedOut(err):
-		p.note(err)
-		problem(w, r, http.StatusGatewayTimeout, "The upstream did not answer in time.")
-	default:
-		p.note(err)
-		problem(w, r, http.StatusBadGateway, "The upstream could not be reached, or its answer could not be understood.")
+// finalOnly is the ResponseWriter of a client that does not know of interim
+// answers: one of HTTP/1.0 would take a 103 for the final one.
+type finalOnly struct{ http.ResponseWriter }
+
+func (w finalOnly) WriteHeader(status int) {
+	if status >= 200 || status == http.StatusSwitchingProtocols {
+		w.ResponseWriter.WriteHeader(status)
 	}
 }
 
-func timedOut(err error) bool {
-	var netErr net.Error
-	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &netErr) && netErr.Timeout()
-}
-
-// note logs when the upstream begins or ceases to answer, not each time that
-// it does not.
-func (p *Proxy) note(err error) {
-	if err == nil {
-		if p.down.Load() && p.down.CompareAndSwap(true, false) {
-			p.cfg.Logger.Info("the upstream answers again")
-		}
-		return
-	}
-	if !p.down.CompareAndSwap(false, true) {
-		return
-	}
-	// Only an error of the network is sure not to quote the request or the
-	// answer.
-	reason := "the answer is not HTTP, or was cut short"
-	var opErr *net.OpError
-	switch {
-	case timedOut(err):
-		reason = "it took too long"
-	case errors.As(err, &opErr):
-		reason = opErr.Op + ": " + opErr.Err.Error()
-	}
-	p.cfg.Logger.Error("the upstream does not answer", "upstream", p.cfg.To.Redacted(), "reason", reason)
-}
+// Unwrap is for http.ResponseController.
+func (w finalOnly) Unwrap() http.ResponseWriter { return w.ResponseWriter }

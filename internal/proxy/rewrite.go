@@ -5,13 +5,15 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/netip"
+	"net/url"
 	"strings"
 )
 
 const (
-	forwardedFor   = "X-Forwarded-For"
-	forwardedHost  = "X-Forwarded-Host"
-	forwardedProto = "X-Forwarded-Proto"
+	forwardedFor    = "X-Forwarded-For"
+	forwardedHost   = "X-Forwarded-Host"
+	forwardedProto  = "X-Forwarded-Proto"
+	forwardedPrefix = "X-Forwarded-Prefix"
 )
 
 // rewrite makes the request to the upstream.
@@ -20,12 +22,16 @@ const (
 // has listed in Connection.
 func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 	in, out := pr.In, pr.Out
-	pr.SetURL(p.cfg.To)
+	to := exchangeOf(in).to
+	if to.Strip {
+		to.strip(out.URL)
+	}
+	pr.SetURL(to.To)
 	out.URL.RawQuery = in.URL.RawQuery                         // as sent: nothing here is decided by it
 	if in.Method == http.MethodOptions && in.URL.Path == "*" { // about the server as a whole
 		out.URL.Path, out.URL.RawPath = "*", ""
-		if p.below() {
-			out.URL.Path, out.URL.RawPath = p.cfg.To.Path, p.cfg.To.RawPath
+		if to.confined() {
+			out.URL.Path, out.URL.RawPath = to.To.Path, to.To.RawPath
 		}
 	}
 	if out.URL.Scheme == "http" {
@@ -40,6 +46,14 @@ func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 	h := out.Header
 	if p.cfg.TrustsPeer(in) {
 		p.passOn(h, in.Header)
+	}
+	if to.Strip {
+		h[forwardedPrefix] = []string{strings.TrimSuffix(strings.Join(h[forwardedPrefix], ","), "/") + (&url.URL{Path: "/" + strings.Join(to.segments, "/")}).EscapedPath()}
+	}
+	if carriesHTTP(in.Header["Upgrade"]) {
+		delete(h, "Upgrade")
+		delete(h, "Connection")
+		delete(h, "Http2-Settings")
 	}
 	if peer := peerOf(in); peer != "" {
 		h[forwardedFor] = []string{strings.Join(append(h[forwardedFor], peer), ", ")}
@@ -129,6 +143,7 @@ func (b *body) Read(to []byte) (int, error) {
 	switch err {
 	case nil:
 	case io.EOF:
+		b.exchange.bodyEnd.Store(true)
 		for name := range b.trailer {
 			b.trailer[name] = b.in.Trailer[name]
 		}

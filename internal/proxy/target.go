@@ -53,25 +53,3 @@ func ParseTarget(text string) (*url.URL, error) {
 	}
 	return u, nil
 }
-
-// below tells whether the upstream is a part of a server, that below a path.
-func (p *Proxy) below() bool { return strings.Trim(p.cfg.To.Path, "/") != "" }
-
-// leaves tells whether a path, without its escapes, leads above where it starts
-// for any server: some take '\\' for '/', several '/' for one, or pass over what
-// follows a ';'.
-func leaves(path string) bool {
-	depth := 0
-	for segment := range strings.FieldsFuncSeq(path, func(r rune) bool { return r == '/' || r == '\\' }) {
-		switch name, _, _ := strings.Cut(segment, ";"); name {
-		case "", ".":
-		case "..":
-			if depth--; depth < 0 {
-				return true
-			}
-		default:
-			depth++
-		}
-	}
-	return false
-}

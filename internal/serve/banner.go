@@ -24,10 +24,24 @@ func writeBanner(cfg Config, addr net.Addr, restored persist.Restored, stateErr 
 			"--state %q: %v; limits are enforced in memory meanwhile, and forgotten on exit (--state-failure=refuse exits instead)",
 			cfg.State, stateErr)))
 	}
-	line("listening", "http://%s", addr)
-	if cfg.To == nil {
-		line("upstream", "built in: it answers by itself; --to URL names your API")
+	scheme := "http"
+	if cfg.TLSCert != "" {
+		scheme = "https"
+	}
+	if addr.Network() == "unix" {
+		line("listening", "%s (%s, %04o)", name(addr), scheme, cfg.SocketMode.Perm())
 	} else {
+		line("listening", "%s://%s", scheme, addr)
+	}
+	if !cfg.ProxyProtocol.none() {
+		line("", "(only for %s, which must send a header of the PROXY protocol)", strings.Join(cfg.ProxyProtocol.list(), ", "))
+	}
+	switch {
+	case cfg.ForwardAuth != "":
+		line("upstream", "none: weir answers %s, which asks about its requests, with 204 or %d", cfg.ForwardAuth, cfg.DenyStatus)
+	case cfg.To == nil:
+		line("upstream", "built in: it answers by itself; --to URL names your API")
+	default:
 		line("upstream", "%s", cfg.To.Redacted())
 	}
 	for _, p := range cfg.Policies {
@@ -39,6 +53,9 @@ func writeBanner(cfg Config, addr net.Addr, restored persist.Restored, stateErr 
 	if note := evadable(cfg.Policies); note != "" {
 		line("note", "%s", note)
 	}
+	if note := lumped(cfg, addr); note != "" {
+		line("note", "%s", note)
+	}
 	line("trust", "%s", trustText(cfg))
 	line("state", "%s", stateText(cfg, restored, stateErr))
 	if restored.MovedTo != "" {
@@ -47,7 +64,7 @@ func writeBanner(cfg Config, addr net.Addr, restored persist.Restored, stateErr 
 			line("", "it takes the secret that it was written with: stop weir, move it back to %s, and start weir with that secret", cfg.State)
 		}
 	}
-	line("try", "curl -i http://%s/", reachable(addr))
+	line("try", "%s", tryText(cfg, addr, scheme))
 	fmt.Fprint(cfg.Banner, b.String())
 }
 
@@ -77,20 +94,32 @@ func evadable(policies []policy.Policy) string {
 	return "no limit is by ip, user or global alone: a client that makes up paths, headers or cookies is not held"
 }
 
+// lumped says so if all clients count as one, since who connects is a proxy that
+// is not trusted.
+func lumped(cfg Config, addr net.Addr) string {
+	switch {
+	case !cfg.Trust.none():
+	case cfg.ForwardAuth != "":
+		return "who asks is not trusted (--trust), so that all requests that it asks about are limited as its own"
+	case addr.Network() == "unix" && cfg.ProxyProtocol.none():
+		return "who connects to a Unix socket has no address: with nobody trusted (--trust unix) all clients are limited as one"
+	}
+	return ""
+}
+
 // trustText says who is believed.
 func trustText(cfg Config) string {
 	var text string
-	if len(cfg.Trust) == 0 {
+	switch {
+	case !cfg.Trust.none():
+		text = strings.Join(cfg.Trust.list(), ", ") + ": believed about X-Forwarded-For and " + cfg.UserHeader
+	case !cfg.ProxyProtocol.none():
+		text = "nobody else: the client is who the PROXY header names"
+	default:
 		text = "nobody: the client is who connects"
-	} else {
-		var list []string
-		for _, p := range cfg.Trust {
-			list = append(list, p.String())
-		}
-		text = strings.Join(list, ", ") + ": believed about X-Forwarded-For and " + cfg.UserHeader
 	}
 	for _, p := range cfg.Policies {
-		if len(cfg.Trust) == 0 && p.Key.Has(policy.User) {
+		if cfg.Trust.none() && p.Key.Has(policy.User) {
 			return text + ", and no " + cfg.UserHeader + " is believed, so that user counts by address (--trust)"
 		}
 	}
@@ -153,6 +182,21 @@ func ageText(r persist.Restored) string {
 		return fmt.Sprintf("about %v ago", age)
 	}
 	return ""
+}
+
+// tryText returns a command line that sends a request.
+func tryText(cfg Config, addr net.Addr, scheme string) string {
+	curl := "curl -i "
+	if scheme == "https" {
+		curl += "-k "
+	}
+	if !cfg.ProxyProtocol.none() {
+		curl += "--haproxy-protocol "
+	}
+	if addr.Network() == "unix" {
+		return curl + "--unix-socket " + addr.String() + " " + scheme + "://localhost/"
+	}
+	return curl + scheme + "://" + reachable(addr) + "/"
 }
 
 // reachable returns an address to reach the listener at from this machine.

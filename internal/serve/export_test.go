@@ -1,9 +1,26 @@
 package serve
 
-import "fmt"
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
 
-// DrainTimeout is how long requests in flight are waited for.
-const DrainTimeout = drainTimeout
+// How long clients and proxies may take.
+const (
+	DrainTimeout       = drainTimeout
+	WriteTimeout       = writeTimeout
+	ProxyHeaderTimeout = proxyHeaderTimeout
+	Calm               = calm
+	LookEvery          = lookEvery
+)
+
+// WritePiece is what a client has to read within WriteTimeout.
+const WritePiece = writePiece
 
 // NewErrorLog is where net/http logs.
 var NewErrorLog = newErrorLog
@@ -11,5 +28,40 @@ var NewErrorLog = newErrorLog
 // ServerLimits says what a client may take up of the server.
 func ServerLimits(s *Server) string {
 	h := s.http
-	return fmt.Sprintf("header in %v, idle %v, write %v, %d bytes", h.ReadHeaderTimeout, h.IdleTimeout, h.WriteTimeout, h.MaxHeaderBytes)
+	return fmt.Sprintf("header in %v, idle %v, write %v, %d bytes, %d streams", h.ReadHeaderTimeout, h.IdleTimeout, h.WriteTimeout,
+		h.MaxHeaderBytes, h.HTTP2.MaxConcurrentStreams)
 }
+
+// Hurry has a server that does not run yet wait less for a header, and for
+// clients to read.
+func Hurry(s *Server, header, write time.Duration) {
+	s.http.ReadHeaderTimeout, s.gate.writeTimeout = header, write
+}
+
+// NewGate returns the gate of a listener, and its counts.
+func NewGate(l net.Listener, cfg Config) (net.Listener, func() Connections) {
+	g := newGate(l, cfg)
+	return g, g.counts
+}
+
+// Announced reads a PROXY header.
+func Announced(raw net.Conn) (net.Addr, error) {
+	return announced(raw, bufio.NewReader(raw), proxyHeaderTimeout)
+}
+
+// Certificate reads a certificate, and returns what gives it to a handshake.
+func Certificate(cert, key string, log *slog.Logger) (func(*tls.ClientHelloInfo) (*tls.Certificate, error), error) {
+	c, err := newCertificate(cert, key, log)
+	if err != nil {
+		return nil, err
+	}
+	return c.get, nil
+}
+
+// Unstalled is the handler in front of next.
+func Unstalled(next http.Handler) http.Handler {
+	return unstalled(next, &gate{writeTimeout: writeTimeout})
+}
+
+// Asked makes about the request that a question's header names.
+func Asked(p Proxy, about *http.Request, h http.Header) bool { return p.asked().read(about, h) }

@@ -1,7 +1,9 @@
 package serve_test
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -12,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -42,6 +45,7 @@ func (b *book) String() string {
 type running struct {
 	url         string
 	banner, log *book
+	server      *serve.Server
 	stop, force context.CancelFunc
 	done        chan error // what Run returned
 }
@@ -63,8 +67,9 @@ func config(t *testing.T, limits ...string) serve.Config {
 	}
 }
 
-// start runs a server. It is stopped at the end of the test if not before.
-func start(t *testing.T, cfg serve.Config) *running {
+// start runs a server, to which something may be done before. It is stopped at
+// the end of the test if not before.
+func start(t *testing.T, cfg serve.Config, before ...func(*serve.Server)) *running {
 	t.Helper()
 	r := &running{banner: &book{}, log: &book{}, done: make(chan error, 1)}
 	cfg.Banner = r.banner
@@ -73,7 +78,13 @@ func start(t *testing.T, cfg serve.Config) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.url = "http://" + s.Addr().String()
+	r.server, r.url = s, "http://"+s.Addr().String()
+	if cfg.TLSCert != "" {
+		r.url = "https://" + s.Addr().String()
+	}
+	for _, f := range before {
+		f(s)
+	}
 	var ctx, force context.Context
 	ctx, r.stop = context.WithCancel(context.Background())
 	force, r.force = context.WithCancel(context.Background())
@@ -133,7 +144,16 @@ func status(t *testing.T, url string, fields ...string) int {
 	return res.StatusCode
 }
 
-func loopback() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")} }
+// loopback is who connects in tests.
+func loopback() serve.Peers { return networks("127.0.0.1/32") }
+
+func networks(prefixes ...string) serve.Peers {
+	var p serve.Peers
+	for _, prefix := range prefixes {
+		p.Networks = append(p.Networks, netip.MustParsePrefix(prefix))
+	}
+	return p
+}
 
 func stateFile(t *testing.T) string { return filepath.Join(t.TempDir(), "weir.db") }
 
@@ -151,3 +171,26 @@ func freePort(t *testing.T) string {
 	}
 	return port
 }
+
+// say sends text on a new connection and returns the status of the answer, 0 if
+// the connection is closed without one.
+func say(t *testing.T, s *running, text string) int {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.server.Addr().String())
+	if errors.Is(err, syscall.ECONNRESET) { // it was closed as soon as it was there
+		return 0
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, text) // the answer tells if it was too late
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return 0
+	}
+	res.Body.Close()
+	return res.StatusCode
+}
+
+const plain = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"

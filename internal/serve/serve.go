@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -23,10 +24,31 @@ import (
 
 // A Config says what to serve.
 type Config struct {
-	// Listen is the TCP address to listen on, host:port. Port 0 is a free one.
-	Listen string
+	// Listen is the TCP address to listen on, host:port, where port 0 is a free
+	// one; or "unix:" and the path of a Unix socket, which is made with the
+	// permissions of SocketMode.
+	Listen     string
+	SocketMode fs.FileMode
+	// TLSCert and TLSKey are the files of a certificate and its key, in PEM,
+	// which are read again when they change. With both "" there is no TLS, and
+	// HTTP/2 neither.
+	TLSCert, TLSKey string
+	// ProxyProtocol are who must begin each connection with a header of the
+	// PROXY protocol, version 1 or 2, that says who the client is. Connections
+	// of others are then refused. With nobody the header is not understood.
+	ProxyProtocol Peers
+	// MaxConnections bounds the connections that are open at once, and
+	// MaxPerClient those of one client: an IPv4 address, or an IPv6 network.
+	// Those of Trust, and on a Unix socket, are for many clients and only
+	// count for the former. 0 is any number. One too many is closed at once.
+	MaxConnections, MaxPerClient int
 	// To is the upstream, from [proxy.ParseTarget]. Nil is a built-in one.
 	To *url.URL
+	// ForwardAuth has no upstream at all, but answers a proxy that asks about
+	// its requests: 204 if one may go on, and DenyStatus, 403 or 429, if it is
+	// over a limit.
+	ForwardAuth Proxy
+	DenyStatus  int
 	// Timeout is how long the upstream may take to begin its answer; 0 is
 	// for ever.
 	Timeout time.Duration
@@ -37,11 +59,15 @@ type Config struct {
 	// UserHeader is the canonical name of the field in which a trusted peer
 	// says who the user is.
 	UserHeader string
-	// Trust are the addresses of the proxies that are trusted, and IPv6Prefix
-	// the network that IPv6 clients are limited by, as of
-	// [httpmw.NewClientIP].
-	Trust      []netip.Prefix
+	// Trust are the proxies that are trusted, and IPv6Prefix the network that
+	// IPv6 clients are limited by, as of [httpmw.NewClientIP].
+	Trust      Peers
 	IPv6Prefix int
+	// Exempt, Fields, ExposeFields and Jitter are those of [httpmw.Config].
+	Exempt       []netip.Prefix
+	Fields       httpmw.FieldSet
+	ExposeFields bool
+	Jitter       bool
 	// State is the file for the state; "" keeps nothing.
 	State string
 	// Secret, if not nil, are the 32 bytes that keys in State are hashed with:
@@ -67,6 +93,7 @@ const (
 	readHeaderTimeout = 10 * time.Second // against clients that send a header slowly
 	idleTimeout       = 60 * time.Second
 	maxHeaderBytes    = 64 << 10
+	maxStreams        = 100              // requests at once on an HTTP/2 connection
 	drainTimeout      = 10 * time.Second // for requests in flight when the server stops
 	forceGrace        = time.Second      // for the final snapshot when it is forced to
 )
@@ -79,20 +106,24 @@ var ErrForced = errors.New("stopped at once: requests in flight were cut off")
 
 // A Server is listening. [New] makes one, and its Run serves.
 type Server struct {
-	log      *slog.Logger
-	listener net.Listener
-	limiter  *weir.Limiter
-	http     *http.Server
-	cut      context.CancelFunc // ends the requests that are left, upgraded ones too
+	log     *slog.Logger
+	gate    *gate
+	limiter *weir.Limiter
+	http    *http.Server
+	cut     context.CancelFunc // ends the requests that are left, upgraded ones too
 }
 
 // New listens, opens the state, and says so in the banner. The error is
 // [ErrConfig] if the configuration is wrong, such as an address that is not
 // this machine's; otherwise the address or the state cannot be used now.
 func New(cfg Config) (_ *Server, err error) {
-	listener, err := net.Listen("tcp", cfg.Listen)
+	secure, err := tlsConfig(cfg)
 	if err != nil {
-		return nil, listenError(cfg.Listen, err)
+		return nil, err
+	}
+	listener, err := listen(cfg)
+	if err != nil {
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -103,9 +134,12 @@ func New(cfg Config) (_ *Server, err error) {
 		return nil, configError(fmt.Errorf("--to %q is the address that weir itself listens on: want the address of your API",
 			cfg.To.Redacted()))
 	}
-	ip, err := httpmw.NewClientIP(cfg.IPv6Prefix, cfg.Trust...)
+	ip, err := httpmw.NewClientIP(cfg.IPv6Prefix, cfg.Trust.Networks...)
 	if err != nil {
 		return nil, configError(err)
+	}
+	if cfg.Trust.Unix {
+		ip = ip.TrustUnix()
 	}
 	limiter, stateErr, err := openLimiter(cfg)
 	if err != nil {
@@ -121,19 +155,23 @@ func New(cfg Config) (_ *Server, err error) {
 		cfg.Logger.Error("the state cannot be used: limits are enforced in memory", "state", cfg.State, "reason", stateErr.Error())
 	}
 
+	g := newGate(listener, cfg)
 	base, cut := context.WithCancel(context.Background())
 	return &Server{
-		log:      cfg.Logger,
-		listener: listener,
-		limiter:  limiter,
-		cut:      cut,
+		log:     cfg.Logger,
+		gate:    g,
+		limiter: limiter,
+		cut:     cut,
 		http: &http.Server{
-			Handler:           handler,
+			Handler:           unstalled(handler, g),
+			TLSConfig:         secure,
 			ReadHeaderTimeout: readHeaderTimeout,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeaderBytes,
-			ErrorLog:          newErrorLog(cfg.Logger),
-			BaseContext:       func(net.Listener) context.Context { return base },
+			// No WriteTimeout: a stream has no end. See conn and stream.
+			HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: maxStreams, WriteByteTimeout: writeTimeout},
+			ErrorLog:    newErrorLog(cfg.Logger),
+			BaseContext: func(net.Listener) context.Context { return base },
 			// OPTIONS * counts too, and is the upstream's to answer.
 			DisableGeneralOptionsHandler: true,
 		},
@@ -146,9 +184,19 @@ func newHandler(cfg Config, limiter *weir.Limiter, ip httpmw.ClientIP) (http.Han
 	for _, p := range cfg.Policies {
 		keys[p.Name] = keyOf(p.Key, userOf(cfg.UserHeader, ip))
 	}
-	limits, err := httpmw.New(limiter, httpmw.Config{Keys: keys, IP: ip, Logger: cfg.Logger})
+	rules := httpmw.Config{
+		Keys: keys, IP: ip, Exempt: cfg.Exempt, Fields: cfg.Fields, ExposeFields: cfg.ExposeFields, Jitter: cfg.Jitter,
+		Logger: cfg.Logger,
+	}
+	if cfg.ForwardAuth != "" {
+		rules.Refuse = denied(cfg.DenyStatus)
+	}
+	limits, err := httpmw.New(limiter, rules)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.ForwardAuth != "" {
+		return questions(limits.Handler(http.HandlerFunc(mayGoOn)), cfg.ForwardAuth, ip.TrustsPeer), nil
 	}
 	if cfg.To == nil {
 		return limits.Handler(hello.Handler()), nil
@@ -167,7 +215,10 @@ func newHandler(cfg Config, limiter *weir.Limiter, ip httpmw.ClientIP) (http.Han
 }
 
 // Addr is the address that the server listens on.
-func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+func (s *Server) Addr() net.Addr { return s.gate.Addr() }
+
+// Connections returns the counts of connections so far.
+func (s *Server) Connections() Connections { return s.gate.counts() }
 
 // Run serves until ctx ends. It then takes no more connections, waits up to 10
 // seconds for the requests in flight, writes the final snapshot and returns
@@ -175,12 +226,18 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 // returns [ErrForced]. It is called once.
 func (s *Server) Run(ctx, force context.Context) error {
 	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(s.listener) }()
+	go func() {
+		if s.http.TLSConfig != nil {
+			served <- s.http.ServeTLS(s.gate, "", "")
+		} else {
+			served <- s.http.Serve(s.gate)
+		}
+	}()
 
 	var failure error
 	select {
 	case err := <-served:
-		failure = fmt.Errorf("serving on %s: %w", s.Addr(), err)
+		failure = fmt.Errorf("serving on %s: %w", name(s.Addr()), err)
 	case <-ctx.Done():
 		s.log.Info("stopping: waiting for requests in flight", "at_most", drainTimeout.String())
 		s.drain(force)
@@ -188,6 +245,7 @@ func (s *Server) Run(ctx, force context.Context) error {
 	}
 	s.cut()
 	s.http.Close() // its only error is the listener's, which is closed
+	s.gate.Close() // if it was not served from yet
 
 	err := s.closeLimiter(force)
 	switch {

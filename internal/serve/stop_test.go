@@ -159,7 +159,7 @@ func TestServerLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Run(cancelled(), cancelled())
-	if got, want := serve.ServerLimits(s), "header in 10s, idle 1m0s, write 0s, 65536 bytes"; got != want {
+	if got, want := serve.ServerLimits(s), "header in 10s, idle 1m0s, write 0s, 65536 bytes, 100 streams"; got != want {
 		t.Errorf("%s, want %s: slow clients must not hold connections, and streams have no end", got, want)
 	}
 }

@@ -1,0 +1,55 @@
+package httpmw
+
+import (
+	"math/bits"
+	"time"
+
+	"github.com/seed-0c889b51/weir/bucket"
+)
+
+// available is the available quota that a client is told: never more than the
+// quota of the policy, even where the burst is.
+func available(d *bucket.Decision) int { return max(0, min(d.Remaining, d.Limit.Quota)) }
+
+// effectiveWindow is the time in whole seconds within which a client that was
+// allowed should use no more than what is available: as long as that takes to
+// refill, so that a client that reckons a rate from the two gets no more than
+// the rate of the limit. If nothing is available it is the time to the next
+// token.
+func effectiveWindow(d *bucket.Decision) int64 {
+	quota, window := uint64(d.Limit.Quota), uint64(d.Limit.Window)
+	if r := available(d); r > 0 {
+		// r is at most the quota, so the quotient is at most the window.
+		hi, lo := bits.Mul64(uint64(r), window)
+		ns, rem := bits.Div64(hi, lo, quota)
+		if rem > 0 {
+			ns++ // at most the window
+		}
+		return ceilSeconds(time.Duration(ns))
+	}
+	// The bucket is full ResetAfter from now, and had one token less than all
+	// of Burst−1 refills before that.
+	burst := d.Limit.Burst
+	if burst < 1 {
+		burst = d.Limit.Quota
+	}
+	hi, lo := bits.Mul64(uint64(burst-1), window)
+	if hi >= quota {
+		return 1 // a refill of more than 500 years: not a normalized limit
+	}
+	refill, _ := bits.Div64(hi, lo, quota)
+	if refill >= uint64(max(0, d.ResetAfter)) {
+		return 1
+	}
+	return ceilSeconds(d.ResetAfter - time.Duration(refill))
+}
+
+// ceilSeconds returns d, which is more than 0, in seconds, rounded up: neither a
+// window nor a wait of 0 seconds can be told.
+func ceilSeconds(d time.Duration) int64 {
+	s := int64(d / time.Second)
+	if d%time.Second > 0 {
+		s++
+	}
+	return s
+}

@@ -1,0 +1,119 @@
+package weirtest_test
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed-0c889b51/weir/httpmw"
+	"github.com/seed-0c889b51/weir/weirtest"
+)
+
+// A wrong makes a handler, which is limited in some way, in front of inner.
+type wrong func(t *testing.T, inner http.Handler) http.Handler
+
+// five limits each client, under a key, to five a minute.
+func five(key httpmw.Key) wrong {
+	return func(t *testing.T, inner http.Handler) http.Handler {
+		return limited(t, inner, fivePerMinute, httpmw.Config{Keys: map[string]httpmw.Key{"ip": key}})
+	}
+}
+
+// change has a limiter as it should be and changes its refusals.
+func change(edit func(http.Header)) wrong {
+	return func(t *testing.T, inner http.Handler) http.Handler {
+		return limited(t, inner, fivePerMinute, httpmw.Config{
+			Refuse: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				edit(w.Header())
+				w.WriteHeader(http.StatusTooManyRequests)
+			}),
+		})
+	}
+}
+
+func set(value string) wrong {
+	return change(func(h http.Header) { h.Set("Retry-After", value) })
+}
+
+// believes takes the client from a field that it may choose.
+func believes(field string) wrong {
+	return func(t *testing.T, inner http.Handler) http.Handler {
+		next := five(httpmw.ByIP())(t, inner)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if claim := r.Header.Get(field); claim != "" {
+				first, _, _ := strings.Cut(strings.TrimPrefix(claim, "for="), ",")
+				r.RemoteAddr = first + ":80"
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+// remakes makes the limiter anew when it is told to, by the count of requests
+// and of those passed since.
+func remakes(anew func(count, passed int, r *http.Request) bool) wrong {
+	return func(t *testing.T, inner http.Handler) http.Handler {
+		var count, passed int
+		inside := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			passed++
+			inner.ServeHTTP(w, r)
+		})
+		h := five(httpmw.ByIP())(t, inside)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if count++; anew(count, passed, r) {
+				h, passed = five(httpmw.ByIP())(t, inside), 0
+			}
+			h.ServeHTTP(w, r)
+		})
+	}
+}
+
+// sliding counts refused requests, too: each puts the client off by a window.
+func sliding(t *testing.T, inner http.Handler) http.Handler {
+	const wait = 12 * time.Second
+	type client struct {
+		left int
+		next time.Time
+	}
+	clients := map[string]*client{}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		addr := netip.MustParseAddrPort(r.RemoteAddr).Addr().String()
+		c := clients[addr]
+		if c == nil {
+			c = &client{left: 5}
+			clients[addr] = c
+		}
+		if c.left > 0 || !time.Now().Before(c.next) {
+			c.left = max(0, c.left-1)
+			c.next = time.Now().Add(wait)
+			inner.ServeHTTP(w, r)
+			return
+		}
+		c.next = time.Now().Add(wait)
+		w.Header().Set("Retry-After", "12")
+		w.WriteHeader(429)
+	})
+}
+
+// A field that a handler takes the client from is named, and only that.
+func TestAssertLimited_believes(t *testing.T) {
+	t.Parallel()
+	for _, field := range []string{
+		"X-Forwarded-For", "Forwarded", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP", "Fastly-Client-IP",
+		"X-Client-IP", "X-Cluster-Client-IP", "X-Original-Forwarded-For", "X_Forwarded_For",
+	} {
+		t.Run(field, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := &recorder{}
+				weirtest.AssertLimited(r, believes(field)(t, hello), weirtest.Want{Limit: fivePerMinute})
+				if want := "passes with a made up address in " + field + ": whoever"; len(r.said) != 1 || !strings.Contains(r.said[0], want) {
+					t.Errorf("it said %q, want %q", r.said, want)
+				}
+			})
+		})
+	}
+}
