@@ -34,11 +34,11 @@
 // what is certain. Within one boot of the machine that is exact. After a reboot
 // it is the difference of wall times if the clock was synchronised (NTP) when
 // last seen so and is now, and otherwise the time since the boot; should the
-// clock be synchronised later, the rest is credited then. Where the system
-// tells no boot from another (all but Linux), it is the difference of wall
-// times, at least 0 and at most 24 hours. Time in which nothing was saved counts
-// as time away; only after a crash, a reboot and without a clock can it be lost,
-// and debts then last that much longer. However wrong a clock, a restored
+// clock be synchronised later, the rest is credited then ([Saved.Credit]). Where
+// the system tells no boot from another (all but Linux), it is the difference of
+// wall times, at least 0 and at most 24 hours. Time in which nothing was saved
+// counts as time away; only after a crash, a reboot and without a clock can it be
+// lost, and debts then last that much longer. However wrong a clock, a restored
 // bucket is never further from full than one refill of its limit.
 //
 // # Damage

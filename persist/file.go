@@ -177,7 +177,7 @@ type Restored struct {
 	// well, is forgotten. It is what the file says: a run that could never
 	// write to it, not even that it had begun, which is logged as a warning,
 	// has left no trace, and Clean is of the run before. Such a run has saved
-	// nothing; the first Save of its that succeeds writes that it had begun.
+	// nothing: its first Save that succeeds writes that it has begun.
 	Clean    bool
 	Interval time.Duration // of the last run's Config
 	// Away is how long ago the file was last written, as far as is certain,

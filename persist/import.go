@@ -40,9 +40,10 @@ type Imported struct {
 // The file has to have the secret that the exported one had, since hashes mean
 // nothing under another: to go on elsewhere, put a copy of the file with the
 // secret there first. Nobody else may have the file open. An error in the input
-// names its line. The error wraps [ErrLocked], [ErrDamaged], [ErrNewer] or
-// [ErrForeign] where that is the cause. If writing fails, the file holds what
-// it held, or some of the debts besides; Import can be called again.
+// names its line. A directory is refused as by [Open]. The error wraps
+// [ErrLocked], [ErrDamaged], [ErrNewer] or [ErrForeign] where that is the cause.
+// If writing fails, the file holds what it held, or some of the debts besides;
+// Import can be called again.
 func Import(path string, cfg Config, r io.Reader) (Imported, error) {
 	return importInto(path, cfg, r, readClocks)
 }

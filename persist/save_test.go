@@ -146,6 +146,36 @@ func TestNothingToSaveWritesNothing(t *testing.T) {
 	}
 }
 
+// That a bucket is full is only worth a record if the file may say otherwise.
+func TestFullBucketsAreWrittenIfNeeded(t *testing.T) {
+	t.Parallel()
+	full := []Section{section("a", daily, debts{1: 0, 2: time.Minute})}
+	tests := []struct {
+		why  string
+		pass time.Duration // since an hour's debt of policy "a" was saved
+		save Snapshot
+		want int
+	}{
+		{"the file may hold a debt of it", 0, Snapshot{Sections: full}, 2},
+		{"under another limit, too", 0, Snapshot{Sections: []Section{section("a", bucket.PerDay(10), debts{1: 0, 2: time.Minute})}}, 2},
+		{"all that it held is over", time.Hour + fine, Snapshot{Sections: full}, 1},
+		{"it holds nothing of the policy", 0, Snapshot{Sections: []Section{section("b", daily, debts{1: 0, 2: time.Minute})}}, 1},
+		{"all that it holds is replaced", 0, Snapshot{Full: true, Sections: full}, 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.why, func(t *testing.T) {
+			t.Parallel()
+			c := newClock()
+			f := mustOpen(t, filepath.Join(t.TempDir(), "state"), Config{}, c)
+			mustSave(t, f, Snapshot{Sections: []Section{section("a", daily, debts{1: time.Hour})}})
+			c.pass(tt.pass)
+			if saved := mustSave(t, f, tt.save); saved.Records != tt.want {
+				t.Errorf("%d records were written: want %d", saved.Records, tt.want)
+			}
+		})
+	}
+}
+
 func TestCleanIsOfTheLastRun(t *testing.T) {
 	t.Parallel()
 	c := newClock()
