@@ -20,12 +20,15 @@ func run(args ...string) (code int, stdout, stderr string) {
 }
 
 const (
-	wantURL    = ": want a URL such as http://127.0.0.1:3000"
-	wantListen = "want HOST:PORT, such as 127.0.0.1:8080, or :8080 for all addresses"
-	wantTrust  = ": want an address or a network, such as 10.0.0.5 or 10.0.0.0/8, one for each --trust"
-	wantUser   = " has a meaning of its own: want a field that only says who the user is, such as X-User"
-	wantBits   = ": want a whole number from 32 to 128"
-	wantKey    = "want ip, user, header:NAME, cookie:NAME, path, global, or several joined by '+', such as ip+path"
+	wantURL     = ": want a URL such as http://127.0.0.1:3000"
+	wantPaths   = ": want one for each path, such as /api=http://127.0.0.1:3000"
+	wantClient  = ": want peer, xff, forwarded, header:NAME or hops:N"
+	wantTrusted = ": nobody is trusted to say it: want --trust with the addresses of your proxies, or peer"
+	wantListen  = "want HOST:PORT, such as 127.0.0.1:8080, or :8080 for all addresses"
+	wantTrust   = ": want an address or a network, such as 10.0.0.5 or 10.0.0.0/8, one for each --trust"
+	wantUser    = " has a meaning of its own: want a field that only says who the user is, such as X-User"
+	wantBits    = ": want a whole number from 32 to 128"
+	wantKey     = "want ip, ip/BITS, user, header:NAME, cookie:NAME, bearer, basic, path, global, or several joined by '+', such as ip+path"
 )
 
 // Each mistake is one line that names the flag, the value and what is allowed.
@@ -52,7 +55,7 @@ func TestMistakes(t *testing.T) {
 		{serve("-to", "x"), 2, `unknown flag "-to"; did you mean "--to"?`},
 		{serve("--limit"), 2, `--limit has no value: want --limit 'KEY LIMIT [dry-run]'`},
 		{serve("--listen"), 2, `--listen has no value: want --listen HOST:PORT`},
-		{serve("--to", "http://a", "--to", "http://b"), 2, `--to "http://b": it is given twice, before as "http://a": want it once`},
+		{serve("--listen", ":1", "--listen", ":2"), 2, `--listen ":2": it is given twice, before as ":1": want it once`},
 		{serve("--state", "a", "--state", "a"), 2, `--state "a": it is given twice, before as "a": want it once`},
 		{serve("http://127.0.0.1:3000"), 2, `unexpected argument "http://127.0.0.1:3000": weir serve takes flags only; did you mean "--to http://127.0.0.1:3000"?`},
 		{serve("--limit", "ip", "100/min"), 2, `unexpected argument "100/min": weir serve takes flags only; a limit is one argument in quotes, such as --limit 'ip 100/min'`},
@@ -63,6 +66,12 @@ func TestMistakes(t *testing.T) {
 		{serve("--limit", "ip 1/s,user 2/s"), 3, `--limit "ip 1/s,user 2/s": limit "1/s,user 2/s": window "s,user 2/s": want s, min, h, day, week, or a duration such as 500ms or 1h30m`},
 		{serve("--limit", "header:x-user 1/s"), 3, `--limit "header:x-user 1/s": X-User is the --user-header, which only trusted proxies are believed about: want key "user"`},
 		{serve("--user-header", "X-Id", "--limit", "ip+header:x-id 1/s"), 3, `--limit "ip+header:x-id 1/s": X-Id is the --user-header, which only trusted proxies are believed about: want key "user"`},
+		{serve("--in-flight", "ip 10/s"), 3, `--in-flight "ip 10/s": "10/s" is a rate: want how many requests there may be at once, such as "ip 10"`},
+		{serve("--in-flight", "ipp 10"), 3, `--in-flight "ipp 10": key "ipp": ` + wantKey + `; did you mean "ip"?`},
+		{serve("--in-flight", "ip 1", "--in-flight", "ip 2"), 3, `--in-flight "ip 2": "ip 1" has the same key: want one number for each key`},
+		{serve("--in-flight", "header:x-user 1"), 3, `--in-flight "header:x-user 1": X-User is the --user-header, which only trusted proxies are believed about: want key "user"`},
+		{serve("--in-flight", "ip 1", "--forward-auth", "caddy"), 3, `--in-flight "ip 1": with --forward-auth no request is in flight here, but at the proxy that asks: want one of them`},
+		{serve("--in-flight", "ip", "10"), 2, `unexpected argument "10": weir serve takes flags only`},
 		{serve("--user-header", ""), 3, `--user-header "": header name "": want letters, digits and !#$%&'*-.^` + "`|~"},
 		{serve("--user-header", "X User"), 3, `--user-header "X User": header name "X User": want letters, digits and !#$%&'*-.^` + "`|~"},
 		{serve("--user-header", "X_User"), 3, `--user-header "X_User": header name "X_User": fields with a '_' in the name are dropped, since some servers take it for a '-': want another name`},
@@ -81,6 +90,14 @@ func TestMistakes(t *testing.T) {
 		{serve("--to", "localhost:3000"), 3, `--to "localhost:3000": it has no scheme` + wantURL + `; did you mean "http://localhost:3000"?`},
 		{serve("--to", "ftp://a"), 3, `--to "ftp://a": scheme "ftp": want http or https, such as http://127.0.0.1:3000`},
 		{serve("--to", "http://me:secret@a"), 3, `--to (not shown): it holds a user or password, which would not be sent` + wantURL},
+		{serve("--to", "http://a", "--to", "http://b"), 3, `--to "http://b": "http://a" is the upstream for path "/"` + wantPaths},
+		{serve("--to", "/api=http://a", "--to", "/api/=http://b strip"), 3, `--to "/api/=http://b strip": "http://a" is the upstream for path "/api/"` + wantPaths},
+		{serve("--to", "http://a", "--to", "/b=http://me:secret@b"), 3, `--to (not shown): it holds a user or password, which would not be sent` + wantURL},
+		{serve("--to", "/api"), 3, `--to "/api": it begins with '/' and has no '=': want a path and a URL, such as /api=http://127.0.0.1:3000`},
+		{serve("--to", "/a/../b=http://a"), 3, `--to "/a/../b=http://a": path "/a/../b" has an empty segment, . or ..: want one such as /api`},
+		{serve("--to", "/a=http://a stripped"), 3, `--to "/a=http://a stripped": after the URL comes "stripped": want strip or nothing`},
+		{serve("--to", "http://a strip"), 3, `--to "http://a strip": path "/": there is nothing to strip: want a longer path, or none`},
+		{serve("--to", "/a=http://a", "strip"), 2, `unexpected argument "strip": weir serve takes flags only; a route is one argument in quotes, such as --to '/api=http://127.0.0.1:3000 strip'`},
 		{serve("--to", "http://a:99999"), 3, `--to "http://a:99999": port "99999": want 1 to 65535`},
 		{serve("--listen", ""), 3, `--listen "": ` + wantListen},
 		{serve("--listen", "8080"), 3, `--listen "8080": ` + wantListen + `; did you mean "127.0.0.1:8080"?`},
@@ -99,6 +116,22 @@ func TestMistakes(t *testing.T) {
 		{serve("--trust", "::/0"), 3, `--trust "::/0": ::/0 is every address there is, so any client could claim any: want the addresses of your proxies`},
 		{serve("--trust", "127.0.0.1", "--trust", "0.0.0.0/0"), 3, `--trust "0.0.0.0/0": 0.0.0.0/0 is every address there is, so any client could claim any: want the addresses of your proxies`},
 		{serve("--trust", "Unix"), 3, `--trust "Unix"` + wantTrust},
+		{serve("--client-ip", ""), 3, `--client-ip ""` + wantClient},
+		{serve("--client-ip", "xf", "--trust", "10.0.0.5"), 3, `--client-ip "xf"` + wantClient + `; did you mean "xff"?`},
+		{serve("--client-ip", "X-Real-IP"), 3, `--client-ip "X-Real-IP"` + wantClient},
+		{serve("--client-ip", "peer:1"), 3, `--client-ip "peer:1": nothing follows peer: want "peer"`},
+		{serve("--client-ip", "header:"), 3, `--client-ip "header:": it has no name: want header:NAME, such as header:X-Real-IP`},
+		{serve("--client-ip", "header:X Y"), 3, `--client-ip "header:X Y": header name "X Y": want letters, digits and !#$%&'*-.^` + "`|~"},
+		{serve("--client-ip", "header:x-forwarded-for"), 3, `--client-ip "header:x-forwarded-for": it is a list of addresses: want xff or hops:N`},
+		{serve("--client-ip", "header:forwarded"), 3, `--client-ip "header:forwarded": it is a list: want forwarded`},
+		{serve("--client-ip", "header:x-user", "--trust", "10.0.0.5"), 3, `--client-ip "header:x-user": X-User is the --user-header: want a field with the client's address, such as X-Real-IP`},
+		{serve("--client-ip", "hops:0"), 3, `--client-ip "hops:0": want hops:N with the number of your proxies, 1 to 64, such as hops:2`},
+		{serve("--client-ip", "hops:65"), 3, `--client-ip "hops:65": want hops:N with the number of your proxies, 1 to 64, such as hops:2`},
+		{serve("--client-ip", "hops"), 3, `--client-ip "hops": want hops:N with the number of your proxies, 1 to 64, such as hops:2`},
+		{serve("--client-ip", "xff"), 3, `--client-ip "xff"` + wantTrusted},
+		{serve("--client-ip", "forwarded"), 3, `--client-ip "forwarded"` + wantTrusted},
+		{serve("--client-ip", "header:X-Real-IP"), 3, `--client-ip "header:X-Real-IP"` + wantTrusted},
+		{serve("--client-ip", "hops:2", "--proxy-protocol", "10.0.0.5"), 3, `--client-ip "hops:2"` + wantTrusted},
 		{serve("--listen", "unix:"), 3, `--listen "unix:": it has no path: want unix:PATH, such as unix:/run/weir.sock`},
 		{serve("--listen", "unix:/no/such/dir/sock"), 3, `--listen "unix:/no/such/dir/sock": the directory does not exist: want the path of a socket in one that does`},
 		{serve("--socket-mode", "0600"), 3, `--socket-mode "0600": --listen is no Unix socket: want --listen unix:PATH with it`},
@@ -202,6 +235,9 @@ func TestExamplesAreValid(t *testing.T) {
 		{"--limit", "ip 5/min"},
 		{"--to", "http://127.0.0.1:3000"},
 		{"--to", "http://127.0.0.1:3000", "--limit", "ip 100/min", "--limit", "user 1000/day burst 50", "--trust", "10.0.0.0/8"},
+		{"--to", "http://127.0.0.1:3000", "--to", "/api=http://127.0.0.1:4000 strip"},
+		{"--limit", "ip 100/min", "--limit", "ip/48 1000/min", "--in-flight", "ip 10", "--in-flight", "global 500"},
+		{"--trust", "10.0.0.5", "--client-ip", "header:X-Real-IP", "--limit", "bearer 10/s", "--limit", "basic+ip 5/min"},
 		{"--to", "http://127.0.0.1:3000", "--trust", "10.0.0.5", "--limit", "header:X-Api-Key 10/s", "--limit", "ip+path 5/s dry-run"},
 	} {
 		args = append([]string{"serve", "--listen", "127.0.0.1:0", "--state", filepath.Join(t.TempDir(), "weir.db")}, args...)

@@ -17,6 +17,6 @@ func ExampleRun() {
 	})
 	fmt.Println(code)
 	// Output:
-	// weir: --limit "ipp 100/min": key "ipp": want ip, user, header:NAME, cookie:NAME, path, global, or several joined by '+', such as ip+path; did you mean "ip"?
+	// weir: --limit "ipp 100/min": key "ipp": want ip, ip/BITS, user, header:NAME, cookie:NAME, bearer, basic, path, global, or several joined by '+', such as ip+path; did you mean "ip"?
 	// 3
 }

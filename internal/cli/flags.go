@@ -14,30 +14,31 @@ import (
 	"github.com/seed-0c889b51/weir"
 	"github.com/seed-0c889b51/weir/internal/nearest"
 	"github.com/seed-0c889b51/weir/internal/policy"
-	"github.com/seed-0c889b51/weir/internal/proxy"
 	"github.com/seed-0c889b51/weir/internal/serve"
 )
 
 // serveFlags are the flags of serve as they were given. They are read by
 // config, and not while they are parsed, so that all errors are of one form.
 type serveFlags struct {
-	listen, to, userHeader, ipv6Prefix, state, stateFailure, every, crash, coldStart, timeout, logLevel once
-	socketMode, tlsCert, tlsKey, maxConnections, maxPerClient, forwardAuth, denyStatus, fields          once
+	listen, userHeader, ipv6Prefix, state, stateFailure, every, crash, coldStart, timeout, logLevel      once
+	clientIP, socketMode, tlsCert, tlsKey, maxConnections, maxPerClient, forwardAuth, denyStatus, fields once
 
 	edge, jitter, exposeFields bool
 
 	stateKey keyFlag
 
-	limits, trust, exempt, proxyProtocol []string
+	to, limits, inFlight, trust, exempt, proxyProtocol []string
 }
 
 // add defines the flags. A word in `backquotes` is what the value is called.
 func (f *serveFlags) add(set *pflag.FlagSet) {
 	set.SortFlags = false
-	set.Var(&f.to, "to", "`URL` of the upstream, http or https (default: a built-in one that answers by itself)")
+	set.StringArrayVar(&f.to, "to", nil, "`[PATH=]URL` of the upstream, http or https, for PATH and what is below it; in quotes with the word strip after it the upstream is asked without PATH; may be given several times, and the longest PATH counts (default: a built-in one that answers by itself)")
 	set.Var(&f.listen, "listen", "`HOST:PORT` to listen on, where port 0 is a free one, or unix:PATH")
 	set.StringArrayVar(&f.limits, "limit", nil, "`'KEY LIMIT [dry-run]'`, such as 'ip 100/min'; may be given several times (default 'ip 100/min' and 'user 1000/day')")
-	set.StringArrayVar(&f.trust, "trust", nil, "`CIDR` or address of a proxy that is believed about X-Forwarded-For and --user-header, or unix for all on a Unix socket; may be given several times (default: nobody)")
+	set.StringArrayVar(&f.inFlight, "in-flight", nil, "`'KEY N'`, such as 'ip 10': how many requests of a KEY may be in flight at once; may be given several times (default: any number)")
+	set.StringArrayVar(&f.trust, "trust", nil, "`CIDR` or address of a proxy that is believed about the client (--client-ip) and the user (--user-header), or unix for all on a Unix socket; may be given several times (default: nobody)")
+	set.Var(&f.clientIP, "client-ip", "`WHERE` a trusted proxy says who the client is: xff (X-Forwarded-For, from the right), forwarded (Forwarded), header:NAME (a field with one address, which it sets for every request) or hops:N (address N from the right in X-Forwarded-For); or peer, who connects (default: xff with --trust, else peer)")
 	set.Var(&f.userHeader, "user-header", "`NAME` of the request header field in which a trusted proxy says who the user is")
 	set.Var(&f.ipv6Prefix, "ipv6-prefix", "`BITS` of the network that IPv6 clients are limited by, 32 to 128")
 	set.StringArrayVar(&f.exempt, "exempt", nil, "`CIDR` or address of clients that are not limited; may be given several times")
@@ -89,12 +90,6 @@ func (f *serveFlags) config() (serve.Config, error) {
 		of   *once
 		read func(text string) error
 	}{
-		{"to", &f.to, func(text string) (err error) {
-			if f.to.given {
-				cfg.To, err = proxy.ParseTarget(text)
-			}
-			return err
-		}},
 		{"listen", &f.listen, func(text string) error { cfg.Listen = text; return checkListen(text) }},
 		{"socket-mode", &f.socketMode, func(text string) (err error) {
 			cfg.SocketMode, err = parseMode(text)
@@ -168,11 +163,7 @@ func (f *serveFlags) config() (serve.Config, error) {
 		}},
 	} {
 		if err := step.read(step.of.value); err != nil {
-			shown := quote(step.of.value)
-			if step.flag == "to" && strings.Contains(step.of.value, "@") {
-				shown = "(not shown)" // it may hold a password
-			}
-			return serve.Config{}, fmt.Errorf("--%s %s: %w", step.flag, shown, err)
+			return serve.Config{}, fmt.Errorf("--%s %s: %w", step.flag, quote(step.of.value), err)
 		}
 	}
 	if f.stateKey.given && cfg.State == "" {
@@ -180,8 +171,14 @@ func (f *serveFlags) config() (serve.Config, error) {
 	}
 	cfg.Jitter, cfg.ExposeFields = f.jitter, f.exposeFields
 	var err error
+	if cfg.Routes, err = parseRoutes(f.to); err != nil {
+		return serve.Config{}, err
+	}
 	if cfg.Trust, err = parsePeers("trust", f.trust); err != nil {
 		return serve.Config{}, err
+	}
+	if cfg.ClientIP, err = f.readClientIP(cfg); err != nil {
+		return serve.Config{}, fmt.Errorf("--client-ip %s: %w", quote(f.clientIP.value), err)
 	}
 	if cfg.ProxyProtocol, err = parsePeers("proxy-protocol", f.proxyProtocol); err != nil {
 		return serve.Config{}, err
@@ -196,20 +193,45 @@ func (f *serveFlags) config() (serve.Config, error) {
 	if cfg.Policies, err = parseLimits(limits, cfg.UserHeader); err != nil {
 		return serve.Config{}, err
 	}
-	return cfg, nil
+	cfg.InFlight, err = parseInFlight(f.inFlight, cfg)
+	return cfg, err
 }
 
-// parseLimits reads the limits. One by the header that says who the user is
-// would believe it of anybody.
+// parseInFlight reads how many requests may be in flight.
+func parseInFlight(texts []string, cfg serve.Config) ([]policy.InFlight, error) {
+	list, err := policy.ParseInFlightList(texts...)
+	if err != nil {
+		return nil, fmt.Errorf("--in-flight %w", err)
+	}
+	for i, of := range list {
+		if cfg.ForwardAuth != "" {
+			return nil, fmt.Errorf("--in-flight %s: with --forward-auth no request is in flight here, but at the proxy that asks: want one of them", quote(texts[i]))
+		}
+		if err := believed(of.Key, cfg.UserHeader); err != nil {
+			return nil, fmt.Errorf("--in-flight %s: %w", quote(texts[i]), err)
+		}
+	}
+	return list, nil
+}
+
+// believed returns an error if a key is by the header that says who the user is:
+// it would believe it of anybody.
+func believed(key policy.Key, userHeader string) error {
+	if slices.Contains(key, policy.Part{Kind: policy.Header, Name: userHeader}) {
+		return fmt.Errorf("%s is the --user-header, which only trusted proxies are believed about: want key \"user\"", userHeader)
+	}
+	return nil
+}
+
+// parseLimits reads the limits.
 func parseLimits(texts []string, userHeader string) ([]policy.Policy, error) {
 	policies, err := policy.ParseList(texts...)
 	if err != nil {
 		return nil, fmt.Errorf("--limit %w", err)
 	}
 	for i, p := range policies {
-		if slices.Contains(p.Key, policy.Part{Kind: policy.Header, Name: userHeader}) {
-			return nil, fmt.Errorf("--limit %s: %s is the --user-header, which only trusted proxies are believed about: want key \"user\"",
-				quote(texts[i]), userHeader)
+		if err := believed(p.Key, userHeader); err != nil {
+			return nil, fmt.Errorf("--limit %s: %w", quote(texts[i]), err)
 		}
 	}
 	return policies, nil

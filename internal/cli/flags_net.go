@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/seed-0c889b51/weir/httpmw"
+	"github.com/seed-0c889b51/weir/internal/proxy"
 	"github.com/seed-0c889b51/weir/internal/serve"
 )
 
@@ -128,6 +129,29 @@ func (o *once) with(other *once, name string) error {
 	return nil
 }
 
+// parseRoutes reads the upstreams.
+func parseRoutes(texts []string) ([]proxy.Route, error) {
+	var routes []proxy.Route
+	for _, text := range texts {
+		shown := quote(text)
+		if strings.Contains(text, "@") {
+			shown = "(not shown)" // it may hold a password
+		}
+		r, err := proxy.ParseRoute(text)
+		if err != nil {
+			return nil, fmt.Errorf("--to %s: %w", shown, err)
+		}
+		for _, before := range routes {
+			if strings.TrimSuffix(before.Path, "/") == strings.TrimSuffix(r.Path, "/") {
+				return nil, fmt.Errorf("--to %s: %s is the upstream for path %q: want one for each path, such as /api=http://127.0.0.1:3000",
+					shown, quote(before.To.Redacted()), r.Path)
+			}
+		}
+		routes = append(routes, r)
+	}
+	return routes, nil
+}
+
 // readForwardAuth reads which proxy asks.
 func (f *serveFlags) readForwardAuth(cfg *serve.Config, text string) error {
 	if !f.forwardAuth.given {
@@ -136,7 +160,7 @@ func (f *serveFlags) readForwardAuth(cfg *serve.Config, text string) error {
 	if err := checkWord(text, string(serve.Nginx), string(serve.Caddy), string(serve.Traefik)); err != nil {
 		return err
 	}
-	if f.to.given {
+	if len(f.to) > 0 {
 		return errors.New("there is no upstream if a proxy only asks: want it or --to")
 	}
 	cfg.ForwardAuth = serve.Proxy(text)

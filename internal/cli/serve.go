@@ -40,10 +40,14 @@ Examples:
   weir serve --to http://127.0.0.1:3000 --trust 10.0.0.0/8 --limit 'header:X-Api-Key 10/s' --limit 'ip+path 5/s dry-run'
 
 A limit is KEY QUOTA/WINDOW [burst N] [dry-run]. KEY is who a request counts for:
-  ip             the client's address; of IPv6, its network
+  ip             the client's address; of IPv6, its network (--ipv6-prefix)
+  ip/48          the same with an IPv6 network of 48 bits, 32 to 128, for a wider
+                 limit beside ip: who has a /48 has 65,536 networks of /64
   user           the user that a trusted proxy names in --user-header
   header:NAME    the value of a request header field, such as an API key
   cookie:NAME    the value of a cookie
+  bearer         the token of Authorization: Bearer
+  basic          the user of Authorization: Basic, whatever the password
   path           the URL's path
   global         all requests together
   ip+path        several of these together
@@ -51,7 +55,15 @@ WINDOW is s, min, h, day, week, or a duration such as 500ms. Up to QUOTA request
 (burst: N) may come at once, and QUOTA are given back every WINDOW, steadily. A
 request without the identity that a limit asks for counts by its address. It
 must be within all limits, and counts against none if it is not. With no --limit
-they are 'ip 100/min' and 'user 1000/day'.
+they are 'ip 100/min' and 'user 1000/day'. --in-flight 'KEY N' limits how many
+requests are served at once; a stream or a WebSocket is one for as long as it
+lasts.
+
+Each --to is an upstream: for all requests, or for a path and what is below it:
+  --to http://127.0.0.1:3000 --to '/api=http://127.0.0.1:4000 strip'
+The longest path counts. With strip the upstream is asked for /users where the
+client asks for /api/users. What none is for is answered with 404. Limits are for
+all paths.
 
 What clients have used is kept in the file of --state, under hashes of their keys.
 The secret of these is kept beside it, in a file with .key after its name, which
@@ -68,7 +80,7 @@ with .unreadable and the time after its name, and all limits start afresh.
 With --forward-auth weir passes nothing on. A proxy asks it about each of its
 requests, and weir answers with 204, or with 429 or 403 and Retry-After. Who asks
 must be in --trust, for the client, the method and the path are those that the
-proxy names: the client in X-Forwarded-For, the rest in X-Forwarded-Method and
+proxy names: the client as --client-ip says, the rest in X-Forwarded-Method and
 X-Forwarded-Uri (caddy, traefik) or X-Original-Method and X-Original-URI (nginx).
 
 The Host of a request is passed on to an upstream at http://, and is that of the
@@ -121,6 +133,8 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	hint := ""
 	if cmd.Name() == "serve" {
 		switch {
+		case args[0] == "strip":
+			hint = `; a route is one argument in quotes, such as --to '/api=http://127.0.0.1:3000 strip'`
 		case strings.Contains(args[0], "://"):
 			hint = `; did you mean "--to ` + args[0] + `"?`
 		case strings.Contains(args[0], "/"):

@@ -61,7 +61,7 @@ func TestStateKeyMistakes(t *testing.T) {
 		t.Errorf("no state: code %d, %s", code, stderr)
 	}
 	// What is given twice may be a secret, or hold a password.
-	for _, args := range [][]string{{"--state-key", aSecret, "--state-key", aSecret}, {"--to", "http://me:" + aSecret + "@a", "--to", "http://me:" + aSecret + "@b"}} {
+	for _, args := range [][]string{{"--state-key", aSecret, "--state-key", aSecret}, {"--listen", "http://me:" + aSecret + "@a", "--listen", "http://me:" + aSecret + "@b"}} {
 		if code, _, stderr := run(append([]string{"serve"}, args...)...); code != 2 || strings.Contains(stderr, aSecret) || !strings.Contains(stderr, "it is given twice, before as (not shown): want it once") {
 			t.Errorf("weir serve %q: code %d, %s", args, code, stderr)
 		}

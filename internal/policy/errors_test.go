@@ -9,12 +9,13 @@ import (
 
 // Ends of messages that many share.
 const (
-	wantKey    = ": want ip, user, header:NAME, cookie:NAME, path, global, or several joined by '+', such as ip+path"
+	wantKey    = ": want ip, ip/BITS, user, header:NAME, cookie:NAME, bearer, basic, path, global, or several joined by '+', such as ip+path"
 	wantLimit  = ": want QUOTA/WINDOW [burst N], such as 100/min"
 	wantCount  = ": want a whole number from 1 to 2147483647"
 	wantWindow = ": want s, min, h, day, week, or a duration such as 500ms or 1h30m"
 	wantHeader = ": want letters, digits and !#$%&'*-.^`|~"
 	wantCookie = ": want letters, digits and !#$%&'*-.^_`|~"
+	wantBits   = ": want ip/BITS with the bits of an IPv6 network, 32 to 128, such as ip/48 (IPv4 counts by address)"
 	oneDryRun  = ` (a dry run is one "dry-run", at the end)`
 )
 
@@ -71,6 +72,24 @@ func TestParseErrors(t *testing.T) {
 		"cookie:a;b 5/s":               `cookie name "a;b"` + wantCookie,
 		"cookie:\x00 5/s":              `cookie name "\x00"` + wantCookie,
 
+		// The network is out of range, needless or not one.
+		"ip/31 5/s":     `key "ip/31"` + wantBits,
+		"ip/24 5/s":     `key "ip/24"` + wantBits,
+		"ip/129 5/s":    `key "ip/129"` + wantBits,
+		"ip/ 5/s":       `key "ip/"` + wantBits,
+		"ip/064 5/s":    `key "ip/064"` + wantBits,
+		"ip/6 4 5/s":    `key "ip/6"` + wantBits,
+		"ip/24/48 5/s":  `key "ip/24/48"` + wantBits,
+		"ip/min 5/s":    `key "ip/min"` + wantBits,
+		"ip/48:a 5/s":   `key "ip/48:a": ip takes no name: want "ip"`,
+		"path/48 5/s":   `key "path/48": path takes no network: want "path"`,
+		"basic/48 5/s":  `key "basic/48": basic takes no network: want "basic"`,
+		"cookie/48 5/s": `key "cookie/48": want cookie:NAME, such as cookie:session`,
+		"ipp/48 5/s":    `key "ipp/48"` + wantKey + `; did you mean "ip"?`,
+		"beare 5/s":     `key "beare"` + wantKey + `; did you mean "bearer"?`,
+		"bearer:x 5/s":  `key "bearer:x": bearer takes no name: want "bearer"`,
+		"basic:x 5/s":   `key "basic:x": basic takes no name: want "basic"`,
+
 		// Joins.
 		"+ 5/s":                          `key "+" has nothing on one side of a '+': want keys on both, such as ip+path`,
 		"ip+ 5/s":                        `key "ip+" has nothing on one side of a '+': want keys on both, such as ip+path`,
@@ -81,6 +100,9 @@ func TestParseErrors(t *testing.T) {
 		"ip+ip 5/s":                      `key "ip+ip" has "ip" twice: want different keys`,
 		"IP+path+ip 5/s":                 `key "IP+path+ip" has "ip" twice: want different keys`,
 		"header:x-a+header:X-A 5/s":      `key "header:x-a+header:X-A" has "header:X-A" twice: want different keys`,
+		"ip+ip/48 5/s":                   `key "ip+ip/48" has two networks of the client's address, of which one is in the other: want one`,
+		"ip/56+path+ip/48 5/s":           `key "ip/56+path+ip/48" has two networks of the client's address, of which one is in the other: want one`,
+		"ip/48+ip/48 5/s":                `key "ip/48+ip/48" has "ip/48" twice: want different keys`,
 		"ip+global 5/s":                  `key "ip+global" joins global, which is the same for all requests: want it alone, or left out`,
 		"global+path 5/s":                `key "global+path" joins global, which is the same for all requests: want it alone, or left out`,
 		strings.Repeat("q", 99) + " 5/s": `key "` + strings.Repeat("q", 64) + `"...` + wantKey,

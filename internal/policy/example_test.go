@@ -14,7 +14,7 @@ func ExampleParse() {
 	fmt.Println(err)
 	// Output:
 	// header:X-Api-Key 10/s burst 20 <nil>
-	// key "usr": want ip, user, header:NAME, cookie:NAME, path, global, or several joined by '+', such as ip+path; did you mean "user"?
+	// key "usr": want ip, ip/BITS, user, header:NAME, cookie:NAME, bearer, basic, path, global, or several joined by '+', such as ip+path; did you mean "user"?
 }
 
 func ExampleParseList() {

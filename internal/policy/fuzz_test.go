@@ -15,16 +15,21 @@ import (
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"ip 100/min", "user 1000/day burst 50", "header:X-Api-Key 10/s dry-run", "cookie:a_b 5/500us",
-		"ip+path+global 1/1h30m", "ipp 1/s", "header:\r\n 1/s", "ip 1/366day burst 9999", "+", ":", "İp 1/s",
+		"ip+path+global 1/1h30m", "ip/48 1/s", "ip/064 1/s", "bearer+basic 1/s", "ip/128+ip 1/48h", "ipp 1/s", "header:\r\n 1/s", "ip 1/366day burst 9999", "+", ":", "İp 1/s",
 	} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		policies, err := policy.ParseList(text, text+" burst 1", "global 7/3ms")
+		policies, err := policy.ParseList(text, text+" burst 1", "ip 1/48h", "ip 2/366day", "ip/48 3/min", "global 7/3ms")
 		if err != nil && strings.ContainsAny(err.Error(), "\r\n\x1b\x00") {
 			t.Errorf("the error is not one line: %q", err)
 		}
+		names := map[string]bool{}
 		for _, p := range policies {
+			if names[p.Name] {
+				t.Errorf("two policies are named %q", p.Name)
+			}
+			names[p.Name] = true
 			checkName(t, p)
 		}
 		p, err := policy.Parse(text)

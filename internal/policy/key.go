@@ -15,32 +15,43 @@ type Kind string
 
 // The kinds there are.
 const (
-	IP     Kind = "ip"     // the client's address
+	IP     Kind = "ip"     // the client's address, or the network it is in
 	User   Kind = "user"   // the user that a trusted proxy names
 	Header Kind = "header" // the value of a request header field
 	Cookie Kind = "cookie" // the value of a cookie
+	Bearer Kind = "bearer" // the token of Authorization: Bearer
+	Basic  Kind = "basic"  // the user of Authorization: Basic, unverified
 	Path   Kind = "path"   // the URL's path
 	Global Kind = "global" // all requests together
 )
 
 // kinds is all of them, in the order in which they are offered.
-var kinds = []string{string(IP), string(User), string(Header), string(Cookie), string(Path), string(Global)}
+var kinds = []string{string(IP), string(User), string(Header), string(Cookie), string(Bearer), string(Basic),
+	string(Path), string(Global)}
 
-const wantKey = "want ip, user, header:NAME, cookie:NAME, path, global, or several joined by '+', such as ip+path"
+const wantKey = "want ip, ip/BITS, user, header:NAME, cookie:NAME, bearer, basic, path, global, or several joined by '+', such as ip+path"
+
+// Bounds of the bits of an IPv6 network, which are those of httpmw.ByNetwork.
+const minBits, maxBits = 32, 128
 
 // named tells whether a kind comes with a name.
 func (k Kind) named() bool { return k == Header || k == Cookie }
 
-// A Part is a kind, with the name of the header field or the cookie.
+// A Part is a kind, with the name of the header field or the cookie, or the
+// bits of the network.
 type Part struct {
 	Kind Kind
 	Name string // canonical for Header, as given for Cookie, else ""
+	Bits int    // of an IP: 32 to 128 of the IPv6 network, 0 is the address
 }
 
 // String returns the part as [Parse] reads it.
 func (p Part) String() string {
 	if p.Kind.named() {
 		return string(p.Kind) + ":" + p.Name
+	}
+	if p.Bits > 0 {
+		return string(p.Kind) + "/" + strconv.Itoa(p.Bits)
 	}
 	return string(p.Kind)
 }
@@ -63,6 +74,23 @@ func (k Key) Has(kind Kind) bool {
 	return slices.ContainsFunc(k, func(p Part) bool { return p.Kind == kind })
 }
 
+// Evadable tells whether a client has a fresh bucket under the key whenever it
+// likes, since it can make up some part of it.
+func (k Key) Evadable() bool {
+	return slices.ContainsFunc(k, func(p Part) bool { return p.Kind != IP && p.Kind != User && p.Kind != Global })
+}
+
+// keyOf reads the key that the words, one or more, begin with.
+func keyOf(words []string, want string) (Key, error) {
+	if c := words[0][0]; '0' <= c && c <= '9' {
+		return nil, fmt.Errorf("%s stands where the key should: %s", quote(words[0]), want)
+	}
+	if len(words) > 1 && strings.HasPrefix(words[1], "+") {
+		return nil, fmt.Errorf("key %s: want no space at a '+', such as ip+path", quote(words[0]+" "+words[1]))
+	}
+	return parseKey(words[0])
+}
+
 func parseKey(text string) (Key, error) {
 	var key Key
 	for part := range strings.SplitSeq(text, "+") {
@@ -76,6 +104,9 @@ func parseKey(text string) (Key, error) {
 		if slices.Contains(key, p) {
 			return nil, fmt.Errorf("key %s has %s twice: want different keys", quote(text), quote(p.String()))
 		}
+		if p.Kind == IP && key.Has(IP) {
+			return nil, fmt.Errorf("key %s has two networks of the client's address, of which one is in the other: want one", quote(text))
+		}
 		key = append(key, p)
 	}
 	if len(key) > 1 && key.Has(Global) {
@@ -85,16 +116,23 @@ func parseKey(text string) (Key, error) {
 }
 
 func parsePart(text string) (Part, error) {
-	word, name, hasName := strings.Cut(text, ":")
+	before, name, hasName := strings.Cut(text, ":")
+	word, bits, hasBits := strings.Cut(before, "/")
 	kind := Kind(strings.ToLower(word))
 	if !slices.Contains(kinds, string(kind)) {
-		return Part{}, fmt.Errorf("key %s: %s%s", quote(word), wantKey, nearest.Hint(word, kinds))
+		return Part{}, fmt.Errorf("key %s: %s%s", quote(before), wantKey, nearest.Hint(word, kinds))
 	}
 	if !kind.named() {
 		if hasName {
 			return Part{}, fmt.Errorf("key %s: %s takes no name: want %q", quote(text), kind, kind)
 		}
+		if hasBits {
+			return networkOf(kind, text, bits)
+		}
 		return Part{Kind: kind}, nil
+	}
+	if hasBits {
+		return Part{}, fmt.Errorf("key %s: want %s:NAME, such as %s", quote(text), kind, example(kind))
 	}
 	if name == "" {
 		return Part{}, fmt.Errorf("key %s has no name: want %s:NAME, such as %s", quote(text), kind, example(kind))
@@ -103,13 +141,26 @@ func parsePart(text string) (Part, error) {
 		if !isToken(name) {
 			return Part{}, fmt.Errorf("cookie name %s: want letters, digits and !#$%%&'*-.^_`|~", quote(name))
 		}
-		return Part{Cookie, name}, nil
+		return Part{Kind: Cookie, Name: name}, nil
 	}
 	name, err := HeaderName(name)
 	if err != nil {
 		return Part{}, err
 	}
-	return Part{Header, name}, nil
+	return Part{Kind: Header, Name: name}, nil
+}
+
+// networkOf reads a kind with the bits of a network.
+func networkOf(kind Kind, text, bits string) (Part, error) {
+	if kind != IP {
+		return Part{}, fmt.Errorf("key %s: %s takes no network: want %q", quote(text), kind, kind)
+	}
+	n, err := strconv.Atoi(bits)
+	if err != nil || n < minBits || n > maxBits || strconv.Itoa(n) != bits {
+		return Part{}, fmt.Errorf("key %s: want ip/BITS with the bits of an IPv6 network, %d to %d, such as ip/48 (IPv4 counts by address)",
+			quote(text), minBits, maxBits)
+	}
+	return Part{Kind: IP, Bits: n}, nil
 }
 
 func example(kind Kind) string {

@@ -8,6 +8,7 @@
 //	user 1000/day burst 50
 //	header:X-Api-Key 10/s dry-run
 //	ip+path 5/s
+//	ip/48 1000/min
 //
 // KEY says who a request counts for, or several such joined by '+'; LIMIT is
 // the text of [bucket.ParseLimit].
@@ -43,19 +44,14 @@ type Policy struct {
 // Parse reads one policy. The error says what of the text is wrong and what is
 // allowed, without the text itself.
 func Parse(text string) (Policy, error) {
+	const want = `want KEY LIMIT, such as "ip 100/min"`
 	words := strings.Fields(text)
 	if len(words) == 0 {
-		return Policy{}, errors.New(`it is empty: want KEY LIMIT, such as "ip 100/min"`)
-	}
-	if c := words[0][0]; '0' <= c && c <= '9' {
-		return Policy{}, fmt.Errorf("%s stands where the key should: want KEY LIMIT, such as \"ip 100/min\"", quote(words[0]))
-	}
-	if len(words) > 1 && strings.HasPrefix(words[1], "+") {
-		return Policy{}, fmt.Errorf("key %s: want no space at a '+', such as ip+path", quote(words[0]+" "+words[1]))
+		return Policy{}, errors.New("it is empty: " + want)
 	}
 	var p Policy
 	var err error
-	if p.Key, err = parseKey(words[0]); err != nil {
+	if p.Key, err = keyOf(words, want); err != nil {
 		return Policy{}, err
 	}
 	if p.Name = p.Key.String(); len(p.Name) > maxName {

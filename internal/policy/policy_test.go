@@ -23,15 +23,19 @@ func TestParse(t *testing.T) {
 			Limit: bucket.Limit{Quota: 1000, Window: 24 * time.Hour, Burst: 50}}, ""},
 		{"path 100/min dry-run", policy.Policy{Name: "path", Key: policy.Key{{Kind: policy.Path}}, Limit: perMinute, DryRun: true}, ""},
 		{"global 100/min", policy.Policy{Name: "global", Key: policy.Key{{Kind: policy.Global}}, Limit: perMinute}, ""},
-		{"header:X-Api-Key 100/min", policy.Policy{Name: "header:X-Api-Key", Key: policy.Key{{policy.Header, "X-Api-Key"}}, Limit: perMinute}, ""},
-		{"cookie:Session.id_2 100/min", policy.Policy{Name: "cookie:Session.id_2", Key: policy.Key{{policy.Cookie, "Session.id_2"}}, Limit: perMinute}, ""},
+		{"header:X-Api-Key 100/min", policy.Policy{Name: "header:X-Api-Key", Key: policy.Key{{Kind: policy.Header, Name: "X-Api-Key"}}, Limit: perMinute}, ""},
+		{"cookie:Session.id_2 100/min", policy.Policy{Name: "cookie:Session.id_2", Key: policy.Key{{Kind: policy.Cookie, Name: "Session.id_2"}}, Limit: perMinute}, ""},
 		{"ip+path 100/min", policy.Policy{Name: "ip+path", Key: policy.Key{{Kind: policy.IP}, {Kind: policy.Path}}, Limit: perMinute}, ""},
 		{"user+header:A+header:B 100/min", policy.Policy{Name: "user+header:A+header:B",
-			Key: policy.Key{{Kind: policy.User}, {policy.Header, "A"}, {policy.Header, "B"}}, Limit: perMinute}, ""},
+			Key: policy.Key{{Kind: policy.User}, {Kind: policy.Header, Name: "A"}, {Kind: policy.Header, Name: "B"}}, Limit: perMinute}, ""},
+		{"ip/48 100/min", policy.Policy{Name: "ip/48", Key: policy.Key{{Kind: policy.IP, Bits: 48}}, Limit: perMinute}, ""},
+		{"IP/128+path 100/min", policy.Policy{Name: "ip/128+path", Key: policy.Key{{Kind: policy.IP, Bits: 128}, {Kind: policy.Path}}, Limit: perMinute}, "ip/128+path 100/min"},
+		{"bearer 100/min", policy.Policy{Name: "bearer", Key: policy.Key{{Kind: policy.Bearer}}, Limit: perMinute}, ""},
+		{"basic+ip/32 100/min", policy.Policy{Name: "basic+ip/32", Key: policy.Key{{Kind: policy.Basic}, {Kind: policy.IP, Bits: 32}}, Limit: perMinute}, ""},
 		// Case and space count where they tell things apart: in a cookie's name.
 		{"  IP \t 100 / Minute  Burst 100  DRY-RUN ", policy.Policy{Name: "ip", Key: policy.Key{{Kind: policy.IP}}, Limit: perMinute, DryRun: true}, "ip 100/min dry-run"},
-		{"HEADER:x-API-key 100/min", policy.Policy{Name: "header:X-Api-Key", Key: policy.Key{{policy.Header, "X-Api-Key"}}, Limit: perMinute}, "header:X-Api-Key 100/min"},
-		{"Cookie:SID 100/60s", policy.Policy{Name: "cookie:SID", Key: policy.Key{{policy.Cookie, "SID"}}, Limit: perMinute}, "cookie:SID 100/min"},
+		{"HEADER:x-API-key 100/min", policy.Policy{Name: "header:X-Api-Key", Key: policy.Key{{Kind: policy.Header, Name: "X-Api-Key"}}, Limit: perMinute}, "header:X-Api-Key 100/min"},
+		{"Cookie:SID 100/60s", policy.Policy{Name: "cookie:SID", Key: policy.Key{{Kind: policy.Cookie, Name: "SID"}}, Limit: perMinute}, "cookie:SID 100/min"},
 	} {
 		got, err := policy.Parse(tt.text)
 		if err != nil || !reflect.DeepEqual(got, tt.want) {
@@ -62,7 +66,7 @@ func TestLongestName(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	t.Parallel()
-	policies, err := policy.ParseList("ip 100/min", "user 1000/day", "ip 10/s burst 20", "ip 5/500us dry-run", "IP 1/1h30m", "ip+path 1/s", "ip 9/7day")
+	policies, err := policy.ParseList("ip 100/min", "user 1000/day", "ip 10/s burst 20", "ip 5/500us dry-run", "IP 1/1h30m", "ip+path 1/s", "ip 9/7day", "ip/48 1/s", "ip/48 9/min")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +74,7 @@ func TestNames(t *testing.T) {
 	for _, p := range policies {
 		names = append(names, p.Name)
 	}
-	want := []string{"ip/min", "user", "ip/s", "ip/500us", "ip/1h30m", "ip+path", "ip"}
+	want := []string{"ip/min", "user", "ip/s", "ip/500us", "ip/1h30m", "ip+path", "ip", "ip/48/s", "ip/48"}
 	if !reflect.DeepEqual(names, want) {
 		t.Errorf("names %q, want %q: the key, with the window where another has a longer one, in ASCII", names, want)
 	}
@@ -113,6 +117,7 @@ func TestListErrors(t *testing.T) {
 		want  string
 	}{
 		{"the wrong one is named", []string{"ip 1/s", "ipp 1/s"}, `"ipp 1/s": key "ipp": want ip,`},
+		{"networks of one size", []string{"ip 1/s", "ip/48 1/s", "IP/48 2/s"}, `"IP/48 2/s": "ip/48 1/s" has the same key and window`},
 		{"twice the same", []string{"ip 1/s", "ip 1/s"}, `"ip 1/s": "ip 1/s" has the same key and window: want one limit for each window of a key`},
 		{"another quota under one window", []string{"ip 1/min", "user 1/s", "IP 5/60s"}, `"IP 5/60s": "ip 1/min" has the same key and window`},
 		{"not the first of that key", []string{"ip 1/min", "ip 1/s", "ip 2/s dry-run"}, `"ip 2/s dry-run": "ip 1/s" has the same key and window`},
@@ -121,6 +126,20 @@ func TestListErrors(t *testing.T) {
 		got, err := policy.ParseList(tt.texts...)
 		if err == nil || !strings.Contains(err.Error(), tt.want) || got != nil {
 			t.Errorf("%s: ParseList(%q) = %v, %v, want %q", tt.why, tt.texts, got, err, tt.want)
+		}
+	}
+}
+
+// A client that can make up a part of a key has a fresh bucket at will.
+func TestEvadable(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"ip": false, "ip/48": false, "user": false, "user+ip": false, "global": false,
+		"header:X-Api-Key": true, "cookie:sid": true, "bearer": true, "basic": true, "path": true, "ip+path": true, "user+bearer": true,
+	} {
+		p, err := policy.Parse(text + " 1/s")
+		if err != nil || p.Key.Evadable() != want {
+			t.Errorf("%s: Evadable() = %v, %v, want %v", text, p.Key.Evadable(), err, want)
 		}
 	}
 }

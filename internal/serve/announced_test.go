@@ -39,7 +39,7 @@ func TestCheck75Announced(t *testing.T) {
 	clients := make(chan string, 10)
 	cfg := config(t, "ip 1/day")
 	cfg.ProxyProtocol = loopback()
-	cfg.To = to(t, func(_ http.ResponseWriter, r *http.Request) { clients <- r.Header.Get("X-Forwarded-For") })
+	cfg.Routes = to(t, func(_ http.ResponseWriter, r *http.Request) { clients <- r.Header.Get("X-Forwarded-For") })
 	s := start(t, cfg)
 	for i, tt := range []struct {
 		why, text string

@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/seed-0c889b51/weir"
 	"github.com/seed-0c889b51/weir/internal/oneline"
 	"github.com/seed-0c889b51/weir/internal/policy"
+	"github.com/seed-0c889b51/weir/internal/proxy"
 	"github.com/seed-0c889b51/weir/persist"
 )
 
@@ -39,10 +41,12 @@ func writeBanner(cfg Config, addr net.Addr, restored persist.Restored, stateErr 
 	switch {
 	case cfg.ForwardAuth != "":
 		line("upstream", "none: weir answers %s, which asks about its requests, with 204 or %d", cfg.ForwardAuth, cfg.DenyStatus)
-	case cfg.To == nil:
+	case len(cfg.Routes) == 0:
 		line("upstream", "built in: it answers by itself; --to URL names your API")
 	default:
-		line("upstream", "%s", cfg.To.Redacted())
+		for _, text := range upstreamTexts(cfg.Routes) {
+			line("upstream", "%s", text)
+		}
 	}
 	for _, p := range cfg.Policies {
 		line("limit", "%s: %s%s", p, policy.Worst(p.Limit), dryRunNote(p))
@@ -50,8 +54,14 @@ func writeBanner(cfg Config, addr net.Addr, restored persist.Restored, stateErr 
 	if cfg.DefaultPolicies {
 		line("", "(the default, since no --limit is given)")
 	}
+	for _, f := range cfg.InFlight {
+		line("in flight", "%s: at most %d at once", f.Key, f.Max)
+	}
 	if note := evadable(cfg.Policies); note != "" {
 		line("note", "%s", note)
+	}
+	if evadableInFlight(cfg.InFlight) {
+		line("note", "no --in-flight is by ip, user or global alone: a client that makes up paths, headers, cookies or credentials may have any number")
 	}
 	if note := lumped(cfg, addr); note != "" {
 		line("note", "%s", note)
@@ -66,6 +76,31 @@ func writeBanner(cfg Config, addr net.Addr, restored persist.Restored, stateErr 
 	}
 	line("try", "%s", tryText(cfg, addr, scheme))
 	fmt.Fprint(cfg.Banner, b.String())
+}
+
+// upstreamTexts says where requests go, path by path.
+func upstreamTexts(routes []proxy.Route) []string {
+	var texts []string
+	all := false
+	for _, r := range routes {
+		text := r.To.Redacted()
+		if r.Path != "/" {
+			text = r.Path + " to " + text
+		} else {
+			all = true
+			if len(routes) > 1 {
+				text = "all else to " + text
+			}
+		}
+		if r.Strip {
+			text += ", which is asked for what follows " + r.Path
+		}
+		texts = append(texts, text)
+	}
+	if !all {
+		texts = append(texts, "none for all else: it is answered with 404")
+	}
+	return texts
 }
 
 func dryRunNote(p policy.Policy) string {
@@ -84,20 +119,31 @@ func evadable(policies []policy.Policy) string {
 			continue
 		}
 		dry = false
-		if !p.Key.Has(policy.Path) && !p.Key.Has(policy.Header) && !p.Key.Has(policy.Cookie) {
+		if !p.Key.Evadable() {
 			return ""
 		}
 	}
 	if dry {
 		return "all limits are dry runs: nothing is refused"
 	}
-	return "no limit is by ip, user or global alone: a client that makes up paths, headers or cookies is not held"
+	return "no limit is by ip, user or global alone: a client that makes up paths, headers, cookies or credentials is not held"
+}
+
+// evadableInFlight tells whether all of them, if any, are by what a client can
+// make up.
+func evadableInFlight(list []policy.InFlight) bool {
+	return len(list) > 0 && !slices.ContainsFunc(list, func(f policy.InFlight) bool { return !f.Key.Evadable() })
 }
 
 // lumped says so if all clients count as one, since who connects is a proxy that
 // is not trusted.
 func lumped(cfg Config, addr net.Addr) string {
 	switch {
+	case !cfg.Trust.none() && cfg.ClientIP.From != FromPeer:
+	case !cfg.Trust.none() && cfg.ForwardAuth != "":
+		return "the client is who asks (--client-ip peer), so that all requests that it asks about are limited as its own"
+	case !cfg.Trust.none() && addr.Network() == "unix" && cfg.ProxyProtocol.none():
+		return "who connects to a Unix socket has no address: with --client-ip peer all clients are limited as one"
 	case !cfg.Trust.none():
 	case cfg.ForwardAuth != "":
 		return "who asks is not trusted (--trust), so that all requests that it asks about are limited as its own"
@@ -112,7 +158,12 @@ func trustText(cfg Config) string {
 	var text string
 	switch {
 	case !cfg.Trust.none():
-		text = strings.Join(cfg.Trust.list(), ", ") + ": believed about X-Forwarded-For and " + cfg.UserHeader
+		text = strings.Join(cfg.Trust.list(), ", ") + ": believed about "
+		if cfg.ClientIP.From == FromPeer {
+			text += cfg.UserHeader + "; the client is who connects, even if that is one of them"
+		} else {
+			text += cfg.ClientIP.String() + " and " + cfg.UserHeader
+		}
 	case !cfg.ProxyProtocol.none():
 		text = "nobody else: the client is who the PROXY header names"
 	default:

@@ -23,7 +23,10 @@ func TestBanner(t *testing.T) {
 		{"who is trusted", []string{"user 1/s"}, true, []string{"trust      127.0.0.1/32: believed about X-Forwarded-For and X-User\n"}, "note"},
 		{"nothing holds who makes up keys", []string{"header:X-Api-Key 1/s", "ip+path 1/s", "ip 1/s dry-run"}, false, []string{
 			"trust      nobody: the client is who connects\n",
-			"note       no limit is by ip, user or global alone: a client that makes up paths, headers or cookies is not held\n"}, "--trust"},
+			"note       no limit is by ip, user or global alone: a client that makes up paths, headers, cookies or credentials is not held\n"}, "--trust"},
+		{"nothing holds who makes up credentials", []string{"bearer 1/s", "basic+ip 1/s"}, false, []string{
+			"note       no limit is by ip, user or global alone: a client that makes up paths, headers, cookies or credentials is not held\n"}, "--trust"},
+		{"a network holds who makes up credentials", []string{"bearer 1/s", "ip/48 9/s"}, false, nil, "note"},
 		{"who makes up keys is held by what he cannot make up", []string{"header:X-Api-Key 1/s", "user+ip 9/s"}, true, nil, "note"},
 		{"nothing is refused", []string{"ip 1/s dry-run", "path 1/s dry-run"}, false, []string{
 			"note       all limits are dry runs: nothing is refused\n"}, "makes up"},

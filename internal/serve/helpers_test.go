@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"net/url"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -67,6 +66,16 @@ func config(t *testing.T, limits ...string) serve.Config {
 	}
 }
 
+// inFlight reads how many requests may be in flight.
+func inFlight(t *testing.T, texts ...string) []policy.InFlight {
+	t.Helper()
+	list, err := policy.ParseInFlightList(texts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
 // start runs a server, to which something may be done before. It is stopped at
 // the end of the test if not before.
 func start(t *testing.T, cfg serve.Config, before ...func(*serve.Server)) *running {
@@ -110,16 +119,29 @@ func (r *running) close(t *testing.T) {
 	}
 }
 
-// to returns the URL of an upstream that runs h.
-func to(t *testing.T, h http.HandlerFunc) *url.URL {
+// to returns the route to an upstream that runs h.
+func to(t *testing.T, h http.HandlerFunc) []proxy.Route {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	u, err := proxy.ParseTarget(server.URL)
+	list, err := routes(server.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return u
+	return list
+}
+
+// routes reads routes.
+func routes(texts ...string) ([]proxy.Route, error) {
+	var list []proxy.Route
+	for _, text := range texts {
+		r, err := proxy.ParseRoute(text)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, r)
+	}
+	return list, nil
 }
 
 // status sends a GET on a connection of its own and returns the status.

@@ -14,12 +14,19 @@ func keyOf(key policy.Key, user httpmw.Key) httpmw.Key {
 		switch p.Kind {
 		case policy.IP:
 			parts[i] = httpmw.ByIP()
+			if p.Bits > 0 {
+				parts[i] = httpmw.ByNetwork(32, p.Bits)
+			}
 		case policy.User:
 			parts[i] = user
 		case policy.Header:
 			parts[i] = httpmw.Header(p.Name)
 		case policy.Cookie:
 			parts[i] = httpmw.Cookie(p.Name)
+		case policy.Bearer:
+			parts[i] = httpmw.Bearer()
+		case policy.Basic:
+			parts[i] = httpmw.BasicUser()
 		case policy.Path:
 			parts[i] = httpmw.Path()
 		case policy.Global:

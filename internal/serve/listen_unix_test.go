@@ -59,18 +59,21 @@ func TestCheck60UnixSocket(t *testing.T) {
 	for _, tt := range []struct {
 		why      string
 		trust    serve.Peers
+		from     serve.From
 		statuses [3]int // of two clients, and of the first again
 		says     string
 	}{
-		{"nobody is trusted", serve.Peers{}, [3]int{200, 429, 429}, "with nobody trusted (--trust unix) all clients are limited as one"},
-		{"somebody else is", loopback(), [3]int{200, 429, 429}, "trust      127.0.0.1/32: believed"},
-		{"who is on it is trusted", serve.Peers{Unix: true}, [3]int{200, 200, 429}, "trust      unix: believed about X-Forwarded-For"},
+		{"nobody is trusted", serve.Peers{}, serve.FromXFF, [3]int{200, 429, 429}, "with nobody trusted (--trust unix) all clients are limited as one"},
+		{"somebody else is", loopback(), serve.FromXFF, [3]int{200, 429, 429}, "trust      127.0.0.1/32: believed"},
+		{"who is on it is trusted", serve.Peers{Unix: true}, serve.FromXFF, [3]int{200, 200, 429}, "trust      unix: believed about X-Forwarded-For"},
+		{"who is on it is trusted, in another field", serve.Peers{Unix: true}, serve.FromForwarded, [3]int{200, 429, 429}, "trust      unix: believed about Forwarded"},
+		{"who is on it is the client", serve.Peers{Unix: true}, serve.FromPeer, [3]int{200, 429, 429}, "with --client-ip peer all clients are limited as one"},
 	} {
 		t.Run(tt.why, func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(socketDir(t), "weir.sock")
 			cfg := config(t, "ip 1/day")
-			cfg.Listen, cfg.SocketMode, cfg.Trust = "unix:"+path, 0o600, tt.trust
+			cfg.Listen, cfg.SocketMode, cfg.Trust, cfg.ClientIP.From = "unix:"+path, 0o600, tt.trust, tt.from
 			s := start(t, cfg)
 			for i, forwarded := range []string{"203.0.113.7", "203.0.113.8", "203.0.113.7"} {
 				if got := onSocket(t, path, "X-Forwarded-For", forwarded); got != tt.statuses[i] {

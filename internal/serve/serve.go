@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"time"
 
 	"github.com/seed-0c889b51/weir"
@@ -42,8 +41,9 @@ type Config struct {
 	// Those of Trust, and on a Unix socket, are for many clients and only
 	// count for the former. 0 is any number. One too many is closed at once.
 	MaxConnections, MaxPerClient int
-	// To is the upstream, from [proxy.ParseTarget]. Nil is a built-in one.
-	To *url.URL
+	// Routes are the upstreams by path, from [proxy.ParseRoute]. None is a
+	// built-in one for all paths.
+	Routes []proxy.Route
 	// ForwardAuth has no upstream at all, but answers a proxy that asks about
 	// its requests: 204 if one may go on, and DenyStatus, 403 or 429, if it is
 	// over a limit.
@@ -54,14 +54,19 @@ type Config struct {
 	Timeout time.Duration
 	// Policies are the limits, one or more, from [policy.ParseList].
 	Policies []policy.Policy
+	// InFlight are the limits of how many requests are served at once, if any,
+	// from [policy.ParseInFlightList].
+	InFlight []policy.InFlight
 	// DefaultPolicies tells that nobody chose them, for the banner.
 	DefaultPolicies bool
 	// UserHeader is the canonical name of the field in which a trusted peer
 	// says who the user is.
 	UserHeader string
-	// Trust are the proxies that are trusted, and IPv6Prefix the network that
-	// IPv6 clients are limited by, as of [httpmw.NewClientIP].
+	// Trust are the proxies that are trusted, ClientIP says where they name the
+	// client, and IPv6Prefix is the network that IPv6 clients are limited by, as
+	// of [httpmw.NewClientIP].
 	Trust      Peers
+	ClientIP   ClientIP
 	IPv6Prefix int
 	// Exempt, Fields, ExposeFields and Jitter are those of [httpmw.Config].
 	Exempt       []netip.Prefix
@@ -130,22 +135,21 @@ func New(cfg Config) (_ *Server, err error) {
 			listener.Close()
 		}
 	}()
-	if cfg.To != nil && leadsTo(cfg.To, listener.Addr()) {
-		return nil, configError(fmt.Errorf("--to %q is the address that weir itself listens on: want the address of your API",
-			cfg.To.Redacted()))
+	for _, r := range cfg.Routes {
+		if leadsTo(r.To, listener.Addr()) {
+			return nil, configError(fmt.Errorf("--to %q is the address that weir itself listens on: want the address of your API",
+				r.To.Redacted()))
+		}
 	}
-	ip, err := httpmw.NewClientIP(cfg.IPv6Prefix, cfg.Trust.Networks...)
+	client, proxies, err := clientIPs(cfg)
 	if err != nil {
 		return nil, configError(err)
-	}
-	if cfg.Trust.Unix {
-		ip = ip.TrustUnix()
 	}
 	limiter, stateErr, err := openLimiter(cfg)
 	if err != nil {
 		return nil, err
 	}
-	handler, err := newHandler(cfg, limiter, ip)
+	handler, err := newHandler(cfg, limiter, client, proxies)
 	if err != nil {
 		limiter.Close()
 		return nil, configError(err)
@@ -179,14 +183,17 @@ func New(cfg Config) (_ *Server, err error) {
 }
 
 // newHandler returns the limits with the upstream behind them.
-func newHandler(cfg Config, limiter *weir.Limiter, ip httpmw.ClientIP) (http.Handler, error) {
+func newHandler(cfg Config, limiter *weir.Limiter, client, proxies httpmw.ClientIP) (http.Handler, error) {
 	keys := make(map[string]httpmw.Key, len(cfg.Policies))
 	for _, p := range cfg.Policies {
-		keys[p.Name] = keyOf(p.Key, userOf(cfg.UserHeader, ip))
+		keys[p.Name] = keyOf(p.Key, userOf(cfg.UserHeader, proxies))
 	}
 	rules := httpmw.Config{
-		Keys: keys, IP: ip, Exempt: cfg.Exempt, Fields: cfg.Fields, ExposeFields: cfg.ExposeFields, Jitter: cfg.Jitter,
+		Keys: keys, IP: client, Exempt: cfg.Exempt, Fields: cfg.Fields, ExposeFields: cfg.ExposeFields, Jitter: cfg.Jitter,
 		Logger: cfg.Logger,
+	}
+	for _, f := range cfg.InFlight {
+		rules.InFlight = append(rules.InFlight, httpmw.InFlight{Name: f.Name, Key: keyOf(f.Key, userOf(cfg.UserHeader, proxies)), Max: f.Max})
 	}
 	if cfg.ForwardAuth != "" {
 		rules.Refuse = denied(cfg.DenyStatus)
@@ -196,20 +203,23 @@ func newHandler(cfg Config, limiter *weir.Limiter, ip httpmw.ClientIP) (http.Han
 		return nil, err
 	}
 	if cfg.ForwardAuth != "" {
-		return questions(limits.Handler(http.HandlerFunc(mayGoOn)), cfg.ForwardAuth, ip.TrustsPeer), nil
+		return questions(limits.Handler(http.HandlerFunc(mayGoOn)), cfg.ForwardAuth, proxies.TrustsPeer), nil
 	}
-	if cfg.To == nil {
+	if len(cfg.Routes) == 0 {
 		return limits.Handler(hello.Handler()), nil
 	}
 	upstream, err := proxy.New(proxy.Config{
-		To:         cfg.To,
-		TrustsPeer: ip.TrustsPeer,
+		Routes:     cfg.Routes,
+		TrustsPeer: proxies.TrustsPeer,
 		UserHeader: cfg.UserHeader,
 		Timeout:    cfg.Timeout,
 		Logger:     cfg.Logger,
 	})
 	if err != nil {
 		return nil, err
+	}
+	if cfg.ClientIP.tells() {
+		return limits.Handler(telling(upstream, client)), nil
 	}
 	return limits.Handler(upstream), nil
 }

@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/seed-0c889b51/weir/internal/proxy"
 	"github.com/seed-0c889b51/weir/internal/serve"
 )
 
@@ -20,7 +19,7 @@ func TestRefusedRequestsDoNotReachTheUpstream(t *testing.T) {
 	t.Parallel()
 	var count atomic.Int32
 	cfg := config(t, "ip 3/day")
-	cfg.To = to(t, func(http.ResponseWriter, *http.Request) { count.Add(1) })
+	cfg.Routes = to(t, func(http.ResponseWriter, *http.Request) { count.Add(1) })
 	s := start(t, cfg)
 	for i, want := range []int{200, 200, 200, 429, 429} {
 		if got := status(t, s.url); got != want {
@@ -51,6 +50,10 @@ func TestEachKindOfKey(t *testing.T) {
 		{"cookie:sid 1/day", "Cookie: sid=1", "Cookie: sid=2"},
 		{"user 1/day", "X-User: alice", "X-User: bob"},
 		{"ip 1/day", "X-Forwarded-For: 203.0.113.7", "X-Forwarded-For: 203.0.113.8"},
+		{"ip/48 1/day", "X-Forwarded-For: 2001:db8:1:2::7", "X-Forwarded-For: 2001:db8:2:2::7"},
+		{"ip/48 1/day", "X-Forwarded-For: 203.0.113.7", "X-Forwarded-For: 203.0.113.8"}, // IPv4 is an address
+		{"bearer 1/day", "Authorization: Bearer 1", "Authorization: bearer 2"},
+		{"basic 1/day", "Authorization: Basic YTox", "Authorization: Basic Yjox"}, // a:1 and b:1
 		{"ip+header:X-Api-Key 1/day", "X-Api-Key: 1", "X-Api-Key: 2"},
 	} {
 		t.Run(tt.limit, func(t *testing.T) {
@@ -62,6 +65,27 @@ func TestEachKindOfKey(t *testing.T) {
 				field string
 				want  int
 			}{{tt.a, 200}, {tt.a, 429}, {tt.b, 200}, {tt.b, 429}} {
+				name, value, _ := strings.Cut(step.field, ": ")
+				if got := status(t, s.url, name, value); got != step.want {
+					t.Errorf("request %d with %s: %d, want %d", i+1, step.field, got, step.want)
+				}
+			}
+		})
+	}
+	for _, tt := range []struct{ limit, a, b string }{ // header fields that are one client
+		{"ip/48 1/day", "X-Forwarded-For: 2001:db8:1:2::7", "X-Forwarded-For: 2001:db8:1:3::8"},
+		{"bearer 1/day", "Authorization: Bearer 1", "Authorization: BEARER  1"},
+		{"basic 1/day", "Authorization: Basic YTox", "Authorization: Basic YToy"}, // a:1 and a:2
+	} {
+		t.Run(tt.limit+", one client", func(t *testing.T) {
+			t.Parallel()
+			cfg := config(t, tt.limit)
+			cfg.Trust = loopback()
+			s := start(t, cfg)
+			for i, step := range []struct {
+				field string
+				want  int
+			}{{tt.a, 200}, {tt.b, 429}} {
 				name, value, _ := strings.Cut(step.field, ": ")
 				if got := status(t, s.url, name, value); got != step.want {
 					t.Errorf("request %d with %s: %d, want %d", i+1, step.field, got, step.want)
@@ -103,7 +127,7 @@ func TestNobodyIsTrustedUnlessTold(t *testing.T) {
 			t.Parallel()
 			users := make(chan string, 2)
 			cfg := config(t, limit)
-			cfg.To = to(t, func(_ http.ResponseWriter, r *http.Request) { users <- r.Header.Get("X-User") })
+			cfg.Routes = to(t, func(_ http.ResponseWriter, r *http.Request) { users <- r.Header.Get("X-User") })
 			s := start(t, cfg)
 			first := status(t, s.url, "X-User", "alice", "X-Forwarded-For", "203.0.113.7")
 			second := status(t, s.url, "X-User", "bob", "X-Forwarded-For", "203.0.113.8")
@@ -175,7 +199,7 @@ func TestLogsNameNobody(t *testing.T) {
 	cfg := config(t, "ip 2/day", "user 2/day", "header:Authorization 2/day", "path 2/day dry-run")
 	cfg.Trust = loopback()
 	var err error
-	if cfg.To, err = proxy.ParseTarget("http://127.0.0.1:1"); err != nil {
+	if cfg.Routes, err = routes("http://127.0.0.1:1"); err != nil {
 		t.Fatal(err)
 	}
 	s := start(t, cfg)
@@ -244,7 +268,7 @@ func TestOwnAddressAsUpstream(t *testing.T) {
 			for range 10 { // the port may be taken before it is listened on
 				port := freePort(t)
 				cfg.Listen = tt.listen + ":" + port
-				if cfg.To, err = proxy.ParseTarget("http://" + tt.host + ":" + port); err != nil {
+				if cfg.Routes, err = routes("http://127.0.0.1:1", "/api=http://"+tt.host+":"+port); err != nil {
 					t.Fatal(err)
 				}
 				if s, err = serve.New(cfg); err == nil || !strings.Contains(err.Error(), "in use") {
@@ -256,7 +280,7 @@ func TestOwnAddressAsUpstream(t *testing.T) {
 				defer s.Run(done, force)
 			}
 			if got := errors.Is(err, serve.ErrConfig); got != tt.refused {
-				t.Fatalf("--to %s, listening on %s: %v", cfg.To, cfg.Listen, err)
+				t.Fatalf("--to %s, listening on %s: %v", tt.host, cfg.Listen, err)
 			}
 			if tt.refused && !strings.HasSuffix(err.Error(), "is the address that weir itself listens on: want the address of your API") {
 				t.Errorf("the error is %v", err)
@@ -271,8 +295,8 @@ func TestOptionsOfTheServer(t *testing.T) {
 	t.Parallel()
 	asked := make(chan string, 3)
 	cfg := config(t, "ip 2/day")
-	cfg.To = to(t, func(_ http.ResponseWriter, r *http.Request) { asked <- r.Method + " " + r.RequestURI })
-	cfg.To.Path = "/base" // net/http answers OPTIONS * in the place of the test's upstream
+	cfg.Routes = to(t, func(_ http.ResponseWriter, r *http.Request) { asked <- r.Method + " " + r.RequestURI })
+	cfg.Routes[0].To.Path = "/base" // net/http answers OPTIONS * in the place of the test's upstream
 	s := start(t, cfg)
 	for i, want := range []int{200, 200, 429} {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))

@@ -32,7 +32,7 @@ func TestAnswersThatNobodyReads(t *testing.T) {
 		t.Parallel()
 		given := make(chan bool)
 		cfg := config(t, "ip 100/s")
-		cfg.To = to(t, endless(given))
+		cfg.Routes = to(t, endless(given))
 		s := start(t, cfg, hurry)
 		conn, err := net.Dial("tcp", s.server.Addr().String())
 		if err != nil {
@@ -48,7 +48,7 @@ func TestAnswersThatNobodyReads(t *testing.T) {
 		cfg := config(t, "ip 100/s")
 		client := withTLS(t, &cfg)
 		stream := endless(given)
-		cfg.To = to(t, func(w http.ResponseWriter, r *http.Request) {
+		cfg.Routes = to(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/endless" {
 				stream(w, r)
 			}

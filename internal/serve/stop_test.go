@@ -25,7 +25,7 @@ func TestStopFinishesWhatIsInFlight(t *testing.T) {
 	t.Parallel()
 	began, finish := make(chan bool), make(chan bool)
 	cfg := config(t, "ip 100/min")
-	cfg.To = to(t, func(w http.ResponseWriter, r *http.Request) {
+	cfg.Routes = to(t, func(w http.ResponseWriter, r *http.Request) {
 		close(began)
 		<-finish
 		io.WriteString(w, "finished")
@@ -71,7 +71,7 @@ func TestForceWaitsForNothing(t *testing.T) {
 	began, finish := make(chan bool), make(chan bool)
 	cfg := config(t, "ip 1/day")
 	cfg.State = stateFile(t)
-	cfg.To = to(t, func(w http.ResponseWriter, r *http.Request) {
+	cfg.Routes = to(t, func(w http.ResponseWriter, r *http.Request) {
 		close(began)
 		select {
 		case <-finish:
@@ -102,7 +102,7 @@ func TestForceWaitsForNothing(t *testing.T) {
 		t.Error("the request in flight was answered")
 	}
 	// The snapshot was quick, and so it was written.
-	cfg.To = nil
+	cfg.Routes = nil
 	if got := status(t, start(t, cfg).url); got != 429 {
 		t.Errorf("after a restart: %d, want 429", got)
 	}
@@ -112,7 +112,7 @@ func TestForceWaitsForNothing(t *testing.T) {
 func TestStopEndsUpgradedConnections(t *testing.T) {
 	t.Parallel()
 	cfg := config(t, "ip 100/min")
-	cfg.To = to(t, func(w http.ResponseWriter, r *http.Request) {
+	cfg.Routes = to(t, func(w http.ResponseWriter, r *http.Request) {
 		conn, rw, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			t.Error(err)
