@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/seed-0c889b51/weir"
 	"github.com/seed-0c889b51/weir/bucket"
+	"github.com/seed-0c889b51/weir/httpmw"
 )
 
 const day = 24 * time.Hour
@@ -114,6 +116,25 @@ func two(ip, user int) []weir.Policy {
 	return []weir.Policy{
 		{Name: "ip", Limit: bucket.Limit{Quota: 1, Window: day, Burst: ip}},
 		{Name: "user", Limit: bucket.Limit{Quota: 1, Window: day, Burst: user}},
+	}
+}
+
+// A middleware that is made for each request is noticed.
+func TestMiddlewarePerRequest(t *testing.T) {
+	t.Parallel()
+	l := mustOpen(t, weir.Config{Policies: two(5, 5)[:1]})
+	var warned []httpmw.Warning
+	for range 200 {
+		mw, err := httpmw.New(l, httpmw.Config{
+			Keys: map[string]httpmw.Key{"ip": httpmw.ByIP()}, Logger: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		warned = append(warned, mw.Stats().Warnings...)
+	}
+	if len(warned) != 1 || warned[0].Name != "built-per-request" {
+		t.Errorf("warnings %+v, want one", warned)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-0c889b51/weir/bucket"
@@ -25,6 +26,7 @@ type Limiter struct {
 	hasher   hasher
 	writer   *writer // nil if nothing is kept on disk
 	restored persist.Restored
+	attached atomic.Int64
 }
 
 // Open returns a limiter with these policies whose state is kept in the file
@@ -211,6 +213,11 @@ func (l *Limiter) member(policy string) (*registry.Registry[string], error) {
 	}
 	return l.members[i], nil
 }
+
+// Attach notes that something has been made that asks the limiter, such as a
+// middleware, and returns how many there have been: one that is made for each
+// request can be told by that. Package httpmw calls it.
+func (l *Limiter) Attach() int { return int(l.attached.Add(1)) }
 
 // Restored says what was brought back from the file at the start.
 func (l *Limiter) Restored() persist.Restored { return l.restored }

@@ -183,6 +183,7 @@ func New(l Limiter, cfg Config) (*Middleware, error) {
 		return nil, err
 	}
 	m.watchOut()
+	m.noteNew()
 	m.pool.New = func() any { return newScratch(m) }
 	return m, nil
 }

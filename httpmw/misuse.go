@@ -63,7 +63,7 @@ var misuseTexts = [misuses]struct {
 	warnTwice: {slog.LevelWarn, "charged-twice",
 		"a request was charged by the same policy twice: put the middleware around a handler once, not around the router and its routes"},
 	warnBuilt: {slog.LevelWarn, "built-per-request",
-		"Middleware.Handler is called while requests are served, again and again: call it once for each handler and keep what it returns"},
+		"New or Middleware.Handler is called again and again: call them once for each handler, at the start, and keep what they return"},
 	warnMajority: {slog.LevelWarn, "one-key",
 		"more than half of the requests under the policy have one key; if it is a proxy's address, give it to Config.IP; " +
 			"if many clients share the key, choose one that tells them apart"},
@@ -155,6 +155,14 @@ const maxWraps = 100
 // noteHandler warns if Handler is called for each request.
 func (m *Middleware) noteHandler() {
 	if m.watch.requests.Load() > 0 && m.watch.wraps.Add(1) > maxWraps {
+		m.warn(nil, warnBuilt, -1)
+	}
+}
+
+// noteNew warns of the limiter's hundredth Middleware, if the limiter counts
+// them: each has limits in flight and warnings of its own.
+func (m *Middleware) noteNew() {
+	if counts, ok := m.limiter.(interface{ Attach() int }); ok && counts.Attach() == maxWraps {
 		m.warn(nil, warnBuilt, -1)
 	}
 }

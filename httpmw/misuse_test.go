@@ -225,6 +225,35 @@ func TestMisuse_middleware_built_per_request(t *testing.T) {
 	wantWarnings(t, s, "built-per-request")
 }
 
+// A Middleware made for each request is noticed by a limiter that counts them.
+func TestMisuse_new_per_request(t *testing.T) {
+	t.Parallel()
+	l := &attached{Limiter: open("a")}
+	warnings := 0
+	for range 1000 {
+		m, err := httpmw.New(l, httpmw.Config{Keys: map[string]httpmw.Key{"a": httpmw.ByIP()}, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range m.Stats().Warnings {
+			if warnings++; w.Name != "built-per-request" {
+				t.Errorf("warning %+v", w)
+			}
+		}
+	}
+	if warnings != 1 {
+		t.Errorf("%d warnings, want one", warnings)
+	}
+}
+
+// An attached counts its middlewares, as a *weir.Limiter does.
+type attached struct {
+	httpmw.Limiter
+	n int
+}
+
+func (a *attached) Attach() int { a.n++; return a.n }
+
 func TestMisuse_one_key_for_most(t *testing.T) {
 	t.Parallel()
 	const requests = 50_000 // two rounds of votes and more
