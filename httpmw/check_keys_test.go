@@ -158,6 +158,7 @@ func TestCheck_keys(t *testing.T) {
 			{"header twice", apiKey, field("X-Api-Key", "a", "b")},
 			{"no cookie", httpmw.Cookie("sid"), cookies("other=1")},
 			{"empty cookie", httpmw.Cookie("sid"), cookies("sid=")},
+			{"quoted empty cookie in escapes", httpmw.Cookie("sid"), cookies("sid=%22%22")},
 			{"quoted empty cookie", httpmw.Cookie("sid"), cookies(`sid=""`)},
 			{"cookie without a value", httpmw.Cookie("sid"), cookies("sid")},
 			{"cookie of bytes that none may have", httpmw.Cookie("sid"), cookies("sid=\x01")},
@@ -197,13 +198,34 @@ func TestSpellings(t *testing.T) {
 	}{
 		{
 			"authorization", auth, field("Authorization", "Bearer aB"),
-			[]func(*http.Request){field("Authorization", "bearer aB"), field("Authorization", "BEARER   aB"), field("Authorization", " Bearer aB ")},
+			[]func(*http.Request){field("Authorization", "bearer aB"), field("Authorization", "BEARER   aB"), field("Authorization", " Bearer aB "),
+				field("Authorization", "Bearer\taB"), field("Authorization", "Bearer \taB"), field("Authorization", "Bearer\t \t aB\t")},
 			[]func(*http.Request){field("Authorization", "Bearer ab"), field("Authorization", "Basic aB"),
 				field("Authorization", "aB"), field("Authorization", "BeareraB")},
 		},
 		{
+			"authorization of several words", auth, field("Authorization", "Token k=a, x=B"),
+			[]func(*http.Request){field("Authorization", "token\tk=a,\t x=B"), field("Authorization", "Token k=a,  x=B")},
+			[]func(*http.Request){field("Authorization", "Token k=a,x=B"), field("Authorization", "Token k=a, x=b"), field("Authorization", "Token k=a,")},
+		},
+		{
+			"bearer", httpmw.Bearer(), field("Authorization", "Bearer aB"),
+			[]func(*http.Request){field("Authorization", "Bearer\taB"), field("Authorization", "bearer \t aB")},
+			[]func(*http.Request){field("Authorization", "Bearer ab")},
+		},
+		{
+			"cookie with escapes", httpmw.Cookie("sid"), cookies("sid=abc"),
+			[]func(*http.Request){cookies("sid=%61bc"), cookies("sid=a%62%63"), cookies(`sid="a%62c"`), cookies("sid=%22abc%22")},
+			[]func(*http.Request){cookies("sid=%2561bc"), cookies("sid=%zzabc"), cookies("sid=abc%")},
+		},
+		{
+			"cookie that does not decode", httpmw.Cookie("sid"), cookies("sid=100%"),
+			[]func(*http.Request){cookies(`sid="100%"`)},
+			[]func(*http.Request){cookies("sid=100"), cookies("sid=%3100%")},
+		},
+		{
 			"other headers are taken as they are", apiKey, field("X-Api-Key", "Bearer aB"),
-			[]func(*http.Request){field("X-Api-Key", "Bearer aB ")},
+			[]func(*http.Request){field("X-Api-Key", "Bearer aB "), field("X-Api-Key", "\t Bearer aB \t")},
 			[]func(*http.Request){field("X-Api-Key", "bearer aB"), field("X-Api-Key", "Bearer  aB")},
 		},
 		{
@@ -215,7 +237,9 @@ func TestSpellings(t *testing.T) {
 			"path", httpmw.Path(), path("/a/login"),
 			[]func(*http.Request){path("/a/login/"), path("/a//login"), path("//a/login"), path("/a/./login"), path("/a/b/../login"),
 				path("/a/%6cogin"), path("/a%2flogin"), path("/a%2Flogin"), path("/../a/login"), path("/a/login/."),
-				path("/a/login?x=y"), path("/a/login?"), path("/%61/l%6Fgin//"), path("/a/login/x/.."), path("http://h/a/login")},
+				path("/a/login?x=y"), path("/a/login?"), path("/%61/l%6Fgin//"), path("/a/login/x/.."), path("http://h/a/login"),
+				path("/a/login;1"), path("/a/login;2"), path("/a;x/login;/"), path("/a/login%3b1"), path(`/a\login`), path(`/a/0\..\login`),
+				path("/a/0%5c..%5clogin"), path("/a/x/..;y/login")},
 			[]func(*http.Request){path("/a/Login"), path("/a/login/x"), path("/login"), path("/a%252flogin")},
 		},
 		{

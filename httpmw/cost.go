@@ -15,7 +15,7 @@ type Outcome struct {
 	// if it panicked, 101 if it took over the connection without one. It is 0
 	// if the handler aborted with [http.ErrAbortHandler] before it wrote one.
 	// If the client was gone before the end it is what the handler wrote
-	// nevertheless.
+	// nevertheless, such as the 502 of a proxy: then nothing is given back.
 	Status int
 	// Header is that of the response as it is at the end, with what was set too
 	// late to be sent. It must not be changed.
@@ -26,7 +26,8 @@ type Outcome struct {
 
 // CountStatus returns a function for Config.Settle: a request with a status for
 // which counted is true costs what was taken for it, and any other nothing. One
-// that was aborted without a status counts. To limit failed logins:
+// that was aborted without a status counts, and so does one whose client was
+// gone before the end. To limit failed logins:
 //
 //	CountStatus(func(status int) bool { return status == http.StatusUnauthorized })
 //

@@ -47,11 +47,8 @@ func ByNetwork(ipv4Bits, ipv6Bits int) Key {
 
 // bearerToken returns the token of r, "" if there is none.
 func bearerToken(r *http.Request) string {
-	scheme, token, _ := strings.Cut(headerValue(r, fieldAuthorization), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return ""
-	}
-	if token = strings.TrimLeft(token, " "); strings.ContainsAny(token, " \t") {
+	scheme, token := cutBlank(headerValue(r, fieldAuthorization))
+	if !strings.EqualFold(scheme, "Bearer") || strings.ContainsAny(token, blanks) {
 		return ""
 	}
 	return token

@@ -41,7 +41,7 @@ func newExemption(patterns []string, prefixes []netip.Prefix, fold bool) (*exemp
 // its client was not understood, or not believed.
 func (e *exemption) has(s *scratch) bool {
 	if e.routes != nil {
-		if f := s.readForms(); f.plain && e.routes.hasForm(f, 0) {
+		if f := s.readForms(); f.plain && e.routes.hasExactly(f) {
 			return true
 		}
 	}

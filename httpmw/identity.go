@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/textproto"
-	"path"
+	"net/url"
 	"strings"
 )
 
@@ -53,7 +53,7 @@ func (k *Key) append(b []byte, s *scratch, outer absence) []byte {
 		}
 		return s.appendMissing(b, absent)
 	case tagPath:
-		return appendValue(b, s, tagPath, tagLongPath, canonicalPath(s.r))
+		return appendValue(b, s, tagPath, tagLongPath, canonicalPath(rooted(s.r.URL.Path)))
 	case tagGlobal:
 		return append(b, tagGlobal)
 	case tagJoin:
@@ -117,8 +117,8 @@ func (s *scratch) appendCredential(b []byte, k *Key, v string, absent absence) [
 	}
 	scheme := ""
 	if k.tag == tagHeader && (k.name == fieldAuthorization || k.name == "Proxy-Authorization") {
-		if before, after, ok := strings.Cut(v, " "); ok {
-			scheme, v = before, strings.TrimLeft(after, " ")
+		if before, after := cutBlank(v); after != "" {
+			scheme, v = before, oneBlank(after)
 		}
 	}
 	return s.appendDigest(append(b, k.tag), k.tag, k.name, scheme, v)
@@ -132,22 +132,42 @@ func headerValue(r *http.Request, name string) string {
 	return ""
 }
 
-// cookieValue returns the value of a cookie, "" unless there is just one.
-func cookieValue(r *http.Request, name string) string {
-	if cookies := r.CookiesNamed(name); len(cookies) == 1 {
-		return cookies[0].Value
+// cutBlank cuts v at its first blanks, whether they are spaces or tabs: servers
+// do not tell one from the other, nor how many there are.
+func cutBlank(v string) (before, after string) {
+	i := strings.IndexAny(v, blanks)
+	if i < 0 {
+		return v, ""
 	}
-	return ""
+	return v[:i], strings.TrimLeft(v[i:], blanks)
 }
 
-// canonicalPath returns the one form of all the spellings of a path. The server
-// has decoded it once.
-func canonicalPath(r *http.Request) string {
-	p := r.URL.Path
-	if p == "" || p[0] != '/' {
-		p = "/" + p
+// oneBlank returns v with a space in place of each run of blanks.
+func oneBlank(v string) string {
+	if !strings.Contains(v, "  ") && strings.IndexByte(v, '\t') < 0 {
+		return v
 	}
-	return path.Clean(p)
+	return strings.Join(strings.FieldsFunc(v, func(c rune) bool { return c == ' ' || c == '\t' }), " ")
+}
+
+const blanks = " \t"
+
+// cookieValue returns the value of a cookie, "" unless there is just one. Many
+// servers decode it, so that each escape is a spelling of the same value; one
+// that does not decode is taken as it is.
+func cookieValue(r *http.Request, name string) string {
+	cookies := r.CookiesNamed(name)
+	if len(cookies) != 1 {
+		return ""
+	}
+	v := cookies[0].Value // without quotes round it
+	if decoded, err := url.PathUnescape(v); err == nil {
+		v = decoded
+	}
+	if len(v) > 1 && v[0] == '"' && v[len(v)-1] == '"' {
+		v = v[1 : len(v)-1]
+	}
+	return v
 }
 
 const fieldAuthorization = "Authorization"

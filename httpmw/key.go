@@ -64,8 +64,9 @@ func ByIP() Key { return Key{tag: tagIP} }
 
 // Header returns the key of the request header field with that name, in any
 // case. The value is treated as a credential: only a hash of it is in the key.
-// Of an Authorization field the case of the scheme and the space after it do
-// not matter.
+// Blanks around it do not matter and, of an Authorization or
+// Proxy-Authorization field, neither do the case of the scheme and how many
+// spaces and tabs there are between its words.
 //
 // A request without the field, with an empty one, or with more than one (the
 // next server might take another one of them) is limited by its client's
@@ -75,15 +76,18 @@ func Header(name string) Key {
 }
 
 // Cookie returns the key of the cookie with that name. The value is treated as
-// a credential: only a hash of it is in the key.
+// a credential: only a hash of it is in the key. Of the value it does not matter
+// whether it is in quotes or which of its characters are percent-encoded, since
+// many servers decode it: it is decoded once, if it can be.
 //
 // A request without the cookie, with an empty one, or with more than one of
 // that name is limited by its client's address.
 func Cookie(name string) Key { return Key{tag: tagCookie, name: name} }
 
 // Path returns the key of the URL's path in one canonical form: decoded once,
-// without empty, "." and ".." segments and without a slash at the end. The
-// query is no part of it, and case matters.
+// with '\' as '/', without what follows a ';' in a segment, without empty, "."
+// and ".." segments and without a slash at the end. The query is no part of it,
+// and case matters.
 //
 // A client chooses the path, so a limit by path alone is one that clients share
 // and that made up paths evade. Usually it is joined with another key.

@@ -43,8 +43,10 @@ type Config struct {
 	// held against its path as it is and in canonical forms: decoded once and
 	// without empty, "." and ".." segments and without a slash at the end; and
 	// without what follows a ';' in a segment and with '\' as '/'. The host is
-	// compared without its port and in lower case. A policy without an entry is
-	// for all requests.
+	// compared without its port and in lower case, and the method as it is and
+	// in upper case. Where servers behind take a method from elsewhere, such as
+	// X-HTTP-Method-Override or a field of a form, want patterns without one. A
+	// policy without an entry is for all requests.
 	Routes map[string][]string
 	// FoldCase has the paths in Routes, InFlight and ExemptRoutes match in any
 	// case, for where the servers behind do not tell "/login" from "/LOGIN".
@@ -52,7 +54,8 @@ type Config struct {
 	// ExemptRoutes are patterns of requests that are not limited, such as
 	// "GET /healthz". Only a path that can be read in one way is exempt: one
 	// with an empty, "." or ".." segment, with a ';' or '\', or with more
-	// encoded than must be is limited like any other.
+	// encoded than must be is limited like any other. The method must be the
+	// very one, and "/static/" exempts what is below it but not "/static".
 	ExemptRoutes []string
 	// Exempt are addresses of clients, as IP finds them, that are not limited.
 	// A proxy's is not exempt if what it says of its client is not understood
@@ -70,6 +73,11 @@ type Config struct {
 	// many requests at once do not get in before the first of them has ended;
 	// then the difference is charged, into debt if need be, or given back. A
 	// result below 0 counts as 0. See [CountStatus] and [CostFrom].
+	//
+	// Nothing is given back for a request whose context has ended before its
+	// handler has, as when the client hangs up: it could otherwise make guesses
+	// for nothing, by leaving before it is told that they are wrong. What is
+	// above what was taken is charged nevertheless.
 	//
 	// What is given back may have been refilled meanwhile: up to what requests
 	// that were in flight then get back passes on top of the burst. If the

@@ -21,6 +21,12 @@ type routeSet struct {
 	first map[string]bool
 }
 
+// A member is the handler of each pattern: what a ServeMux has another one for
+// it would redirect.
+type member struct{}
+
+func (member) ServeHTTP(http.ResponseWriter, *http.Request) {}
+
 // newRouteSet returns the set of the routes that match one of the patterns of
 // [http.ServeMux], or an error that names the one that it does not take.
 func newRouteSet(patterns []string, fold bool) (*routeSet, error) {
@@ -62,7 +68,7 @@ func (set *routeSet) add(pattern string) (err error) {
 			}
 		}
 	}()
-	set.mux.Handle(pattern, http.NotFoundHandler())
+	set.mux.Handle(pattern, member{})
 	return nil
 }
 
@@ -71,21 +77,37 @@ func (set *routeSet) add(pattern string) (err error) {
 // holds for one of the readings must hold for the request.
 func (set *routeSet) has(f *forms) bool {
 	for i := range f.n {
-		if set.hasForm(f, i) {
+		if in, _ := set.hasForm(f, i, f.method); in {
+			return true
+		}
+		if f.upper == f.method {
+			continue
+		}
+		if in, _ := set.hasForm(f, i, f.upper); in {
 			return true
 		}
 	}
 	return false
 }
 
-// hasForm tells whether the i-th form of a request is in the set.
-func (set *routeSet) hasForm(f *forms, i int) bool {
+// hasExactly tells whether a request is in the set just as it is: not "/static"
+// in a set of "/static/", to which a ServeMux would redirect it.
+func (set *routeSet) hasExactly(f *forms) bool {
+	in, exactly := set.hasForm(f, 0, f.method)
+	return in && exactly
+}
+
+// hasForm tells whether the i-th form of a request, with that method, is in the
+// set, and whether it is without a redirect.
+func (set *routeSet) hasForm(f *forms, i int, method string) (in, exactly bool) {
 	r := &f.requests[i]
 	if set.first != nil && f.clean[i] && !set.first[firstSegment(r.URL.Path)] {
-		return false
+		return false, false
 	}
-	_, pattern := set.mux.Handler(r)
-	return pattern != "" && pattern != set.other
+	r.Method = method
+	h, pattern := set.mux.Handler(r)
+	_, exactly = h.(member)
+	return pattern != "" && pattern != set.other, exactly
 }
 
 // firstSegment returns the first segment of a path.
@@ -127,6 +149,8 @@ func foldPattern(pattern string, fold bool) string {
 // for. Each is a request with a method, a host and a path, and nothing else.
 type forms struct {
 	n        int
+	method   string // as it is
+	upper    string // in upper case, as some servers have it
 	requests [3]http.Request
 	urls     [3]url.URL
 	clean    [3]bool // a ServeMux has nothing to decode or to clean in its path
@@ -139,39 +163,61 @@ type forms struct {
 // '/', as some servers have it. The host is in lower case and without a dot at
 // the end, and with fold so is the path.
 func (f *forms) read(r *http.Request, fold bool) {
-	given, raw := r.URL.Path, r.URL.RawPath
-	if given == "" || given[0] != '/' {
-		given, raw = "/"+given, "" // "*", or the nothing of CONNECT
+	given, raw := rooted(r.URL.Path), r.URL.RawPath
+	if len(given) != len(r.URL.Path) {
+		raw = ""
 	}
-	canonical := path.Clean(given)
-	odd := strings.ContainsAny(given, `;\`)
-	same := given == canonical && raw == ""
-	clean := same || raw == "" && len(given) == len(canonical)+1 && strings.HasPrefix(given, canonical) && given[len(canonical)] == '/'
+	cleaned := path.Clean(given)
+	odd := strings.ContainsAny(given, oddities)
+	same := given == cleaned && raw == ""
+	clean := same || raw == "" && len(given) == len(cleaned)+1 && strings.HasPrefix(given, cleaned) && given[len(cleaned)] == '/'
 	f.plain = clean && !odd && !strings.Contains(given, "%")
 	f.n = 0
+	f.method, f.upper = r.Method, strings.ToUpper(r.Method)
 	host := canonicalHost(r.Host)
-	f.add(r.Method, host, given, raw, clean, fold)
+	f.add(host, given, raw, clean, fold)
 	if !same {
-		f.add(r.Method, host, canonical, "", true, fold)
+		f.add(host, cleaned, "", true, fold)
 	}
 	if odd {
-		f.add(r.Method, host, path.Clean(withoutParams(given)), "", true, fold)
+		f.add(host, canonicalPath(given), "", true, fold)
 	}
 }
 
-func (f *forms) add(method, host, path, raw string, clean, fold bool) {
+func (f *forms) add(host, path, raw string, clean, fold bool) {
 	if fold {
 		path, raw = strings.ToLower(path), strings.ToLower(raw)
 	}
 	u, r := &f.urls[f.n], &f.requests[f.n]
 	u.Path, u.RawPath = path, raw
-	r.Method, r.Host, r.URL = method, host, u
+	r.Host, r.URL = host, u
 	f.clean[f.n] = clean
 	f.n++
 }
 
 // forget lets go of the request.
 func (f *forms) forget() { *f = forms{} }
+
+// rooted returns a path with a slash in front: it is "*" or, of CONNECT, nothing
+// otherwise.
+func rooted(p string) string {
+	if p == "" || p[0] != '/' {
+		return "/" + p
+	}
+	return p
+}
+
+// canonicalPath returns the one form that all the spellings of a rooted path
+// have, whichever server is to read it. The server here has decoded it once.
+func canonicalPath(p string) string {
+	if strings.ContainsAny(p, oddities) {
+		p = withoutParams(p)
+	}
+	return path.Clean(p)
+}
+
+// oddities are the characters that only some servers read as what they are not.
+const oddities = `;\`
 
 // withoutParams returns a path with '\' as '/', and without what follows a ';'
 // in a segment.

@@ -98,9 +98,33 @@ func TestThreat13_spellings_of_a_path(t *testing.T) {
 			t.Errorf("%s: is not /login", target)
 		}
 	}
-	for _, method := range []string{"GET", "HEAD", "PUT", "OPTIONS", "post", "POSTS"} {
+	for _, method := range []string{"GET", "HEAD", "PUT", "OPTIONS", "get", "POSTS"} {
 		if asked(t, s, parse(method, "/login", "api.example.com")) {
 			t.Errorf("%s is not POST", method)
+		}
+	}
+}
+
+// A server behind that takes "post" for POST must not be a way round a limit. An
+// exemption is of the very method.
+func TestMethodInAnyCase(t *testing.T) {
+	t.Parallel()
+	l := newPerKey(policy{name: "login", limit: bucket.PerHour(100)})
+	s := limit(t, l, httpmw.Config{
+		Routes:       map[string][]string{"login": {"POST /login", "purge /cache", "POST /health"}},
+		ExemptRoutes: []string{"POST /health"},
+	})
+	for _, row := range []struct {
+		method, target string
+		asked          bool
+	}{
+		{"POST", "/login", true}, {"post", "/login", true}, {"Post", "/login", true}, {"pOsT", "/x/..;/login", true},
+		{"get", "/login", false}, {"posts", "/login", false},
+		{"purge", "/cache", true}, // the method as it is still counts
+		{"POST", "/health", false}, {"post", "/health", true},
+	} {
+		if got := asked(t, s, parse(row.method, row.target, "x")); got != row.asked {
+			t.Errorf("%s %s: asked %v, want %v", row.method, row.target, got, row.asked)
 		}
 	}
 }

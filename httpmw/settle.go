@@ -46,6 +46,9 @@ func (m *Middleware) serveAndSettle(next http.Handler, w http.ResponseWriter, s 
 // what it turned out to cost.
 func (m *Middleware) settle(s *scratch, o Outcome) {
 	n, any := len(m.policies), false
+	// A client that hangs up must not choose what its request turns out to be:
+	// a proxy answers 502 for it, whatever the server behind has said.
+	gone := o.Request.Context().Err() != nil
 	for i := range n {
 		taken := s.costs[i]
 		// What is not to be settled is as it should be. Nor is there anything
@@ -59,6 +62,9 @@ func (m *Middleware) settle(s *scratch, o Outcome) {
 		cost, ok := m.costOf(i, o)
 		if !ok {
 			continue
+		}
+		if gone {
+			cost = max(cost, taken)
 		}
 		s.costs[i] = cost - taken
 		any = any || cost != taken

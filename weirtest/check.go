@@ -42,6 +42,7 @@ func (c *check) run() {
 		c.problem("%s", why)
 	}
 	c.spoofed()
+	c.round()
 	if c.others(); len(c.problems) == 0 {
 		c.retries()
 	}

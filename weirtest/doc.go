@@ -1,6 +1,7 @@
 // Package weirtest proves in a test of yours that a handler is limited: that
-// the limit is on, that it is per client, that nobody gets round it with a
-// header field, and that a client that comes back when it is told to is served.
+// the limit is on, that it is per client, that nobody gets round it with the
+// header fields and other changes that [AssertLimited] tries, and that a client
+// that comes back when it is told to is served.
 //
 //	func TestLimited(t *testing.T) {
 //		synctest.Test(t, func(t *testing.T) {

@@ -2,6 +2,7 @@ package weirtest_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
@@ -112,6 +113,91 @@ func TestAssertLimited_believes(t *testing.T) {
 				weirtest.AssertLimited(r, believes(field)(t, hello), weirtest.Want{Limit: fivePerMinute})
 				if want := "passes with a made up address in " + field + ": whoever"; len(r.said) != 1 || !strings.Contains(r.said[0], want) {
 					t.Errorf("it said %q, want %q", r.said, want)
+				}
+			})
+		})
+	}
+}
+
+// A handler that is got round by what a client chooses is told by what, and
+// only that.
+func TestAssertLimited_round(t *testing.T) {
+	t.Parallel()
+	with := func(chosen func(*http.Request) string) wrong {
+		return five(httpmw.Join(httpmw.ByIP(), httpmw.Func(func(r *http.Request) string { return "x" + chosen(r) })))
+	}
+	field := func(name string) wrong {
+		return with(func(r *http.Request) string { return r.Header.Get(name) })
+	}
+	free := func(is func(*http.Request) bool) wrong {
+		return func(t *testing.T, inner http.Handler) http.Handler {
+			next := five(httpmw.ByIP())(t, inner)
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if is(r) {
+					inner.ServeHTTP(w, r)
+					return
+				}
+				next.ServeHTTP(w, r)
+			})
+		}
+	}
+	for why, test := range map[string]struct {
+		handler wrong
+		inner   http.Handler
+		edit    func(*http.Request) // nil: Want.Request is nil
+		passes  string              // "" if nothing is wrong
+	}{
+		"User-Agent in the key":      {handler: field("User-Agent"), passes: "another User-Agent"},
+		"Accept-Language in the key": {handler: field("Accept-Language"), passes: "another Accept-Language"},
+		"Referer in the key":         {handler: field("Referer"), passes: "another Referer"},
+		"cookies in the key":         {handler: field("Cookie"), passes: "another cookie"},
+		"the query in the key":       {handler: with(func(r *http.Request) string { return r.URL.RawQuery }), passes: "another query"},
+		"the target in the key":      {handler: with(func(r *http.Request) string { return r.RequestURI }), passes: "another query"},
+		"only GET is limited": {
+			handler: free(func(r *http.Request) bool { return r.Method != "GET" }), passes: "HEAD in place of GET"},
+		"an Upgrade is free": {
+			handler: free(func(r *http.Request) bool { return r.Header.Get("Upgrade") != "" }), passes: "an Upgrade"},
+		"two at once": {
+			handler: with(func(r *http.Request) string { return r.UserAgent() + r.Method }), passes: "another User-Agent, HEAD in place of GET"},
+		"free, but there is no such method": {
+			handler: free(func(r *http.Request) bool { return r.Method != "GET" }),
+			inner: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method != "GET" {
+					w.WriteHeader(http.StatusMethodNotAllowed)
+				}
+			})},
+		"what Want.Request sets is left": {
+			handler: with(func(r *http.Request) string {
+				return r.UserAgent() + r.Method + r.URL.RawQuery + r.Header.Get("Cookie")
+			}),
+			edit: func(r *http.Request) {
+				r.Method, r.URL.RawQuery = "POST", "q=1"
+				r.Header.Set("User-Agent", "a")
+				r.Header.Set("Cookie", "a=b")
+			}},
+	} {
+		t.Run(why, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r, want := &recorder{}, weirtest.Want{Limit: fivePerMinute}
+				if test.edit != nil {
+					want.Request = func(int) *http.Request {
+						r := httptest.NewRequest("GET", "/", nil)
+						r.RemoteAddr = "" // of the client, from weirtest
+						test.edit(r)
+						return r
+					}
+				}
+				inner := test.inner
+				if inner == nil {
+					inner = hello
+				}
+				weirtest.AssertLimited(r, test.handler(t, inner), want)
+				switch {
+				case test.passes == "" && len(r.said) == 0:
+				case test.passes != "" && len(r.said) == 1 && strings.Contains(r.said[0], "over its limit passes with "+test.passes+": whoever"):
+				default:
+					t.Errorf("it said %q, want that a client passes with %q", r.said, test.passes)
 				}
 			})
 		})

@@ -74,7 +74,9 @@ func (s *server) got() []int {
 func TestCheck80_clients(t *testing.T) {
 	t.Parallel()
 	node := func(client string) func(*testing.T, string) (string, error) {
-		return func(t *testing.T, url string) (string, error) { return output("node", script(t), client, url) }
+		return func(t *testing.T, url string) (string, error) {
+			return output("node", script(t, "clients.mjs"), client, url)
+		}
 	}
 	for name, client := range map[string]func(t *testing.T, url string) (status string, err error){
 		"curl": func(t *testing.T, url string) (string, error) {

@@ -127,8 +127,8 @@ var modules = sync.OnceValues(func() (string, error) {
 	return filepath.Join(done, "node_modules"), nil
 })
 
-// script returns a copy of the script for node that finds its packages.
-func script(t *testing.T) string {
+// script returns a copy of a script for node that finds its packages.
+func script(t *testing.T, name string) string {
 	t.Helper()
 	find(t, "node")
 	find(t, "npm")
@@ -136,12 +136,12 @@ func script(t *testing.T) string {
 	if err != nil {
 		missing(t, "the npm packages can not be had: %v", err)
 	}
-	text, err := os.ReadFile("testdata/clients.mjs")
+	text, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	path := filepath.Join(dir, "clients.mjs")
+	path := filepath.Join(dir, name)
 	if err := errors.Join(os.WriteFile(path, text, 0o644), os.Symlink(installed, filepath.Join(dir, "node_modules"))); err != nil {
 		t.Fatal(err)
 	}

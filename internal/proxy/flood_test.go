@@ -5,10 +5,12 @@ import (
 	"flag"
 	"io"
 	"log"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"runtime"
 	"strconv"
 	"strings"
@@ -17,10 +19,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-0c889b51/weir/bucket"
+	"github.com/seed-0c889b51/weir/httpmw"
 	"github.com/seed-0c889b51/weir/internal/proxy"
 )
 
-var malformed = flag.Int("malformed", 20_000, "how many malformed requests to send; less with -short")
+var malformed = flag.Int("malformed", 100_000, "how many malformed requests to send; less with -short")
 
 // pipes is a listener in memory.
 type pipes chan net.Conn
@@ -35,9 +39,51 @@ func (p pipes) Close() error   { return nil }
 func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
 // piped is the server's end, from an address that is a client's.
-type piped struct{ net.Conn }
+type piped struct {
+	net.Conn
+	peer net.IP
+}
 
-func (piped) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1} }
+func (p piped) RemoteAddr() net.Addr { return &net.TCPAddr{IP: p.peer, Port: 1} }
+
+// An asked is a limiter that allows all, and counts by what keys it was asked:
+// one by httpmw.ByIP, and one by the peer of the connection.
+type asked struct {
+	mu   sync.Mutex
+	keys map[[2]string]int
+}
+
+func (a *asked) Names() []string { return []string{"ip", "peer"} }
+
+func (a *asked) DecideEach(into []bucket.Decision, _ []int, keys ...string) bool {
+	for i := range into {
+		into[i] = bucket.Decision{Allowed: true}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.keys[[2]string(keys)]++
+	return true
+}
+
+func (a *asked) Settle([]int, ...string) {}
+
+// behind returns a middleware that asks a, and believes proxies of which no
+// peer is one.
+func (a *asked) behind(t *testing.T) *httpmw.Middleware {
+	t.Helper()
+	ip, err := httpmw.NewClientIP(64, netip.MustParsePrefix("198.51.100.0/24"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mw, err := httpmw.New(a, httpmw.Config{
+		Keys: map[string]httpmw.Key{"ip": httpmw.ByIP(), "peer": httpmw.Func(func(r *http.Request) string { return r.RemoteAddr })},
+		IP:   ip, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mw
+}
 
 var templates = []string{
 	"GET /a?b=c HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nX_User: m\r\n\r\n",
@@ -86,8 +132,9 @@ func spoil(rng *rand.Rand) string {
 
 // Whatever a client sends: nothing crashes, nothing stays behind, and what the
 // upstream gets has one meaning and is one of the requests that the proxy was
-// given. Each of these is given a number, which the upstream gets too. The test
-// is not parallel, since it counts goroutines.
+// given, and each of these was limited by the address of its peer. Each is given
+// a number, which the upstream gets too. The test is not parallel, since it
+// counts goroutines.
 func TestMalformedRequests(t *testing.T) {
 	count := *malformed
 	if testing.Short() {
@@ -111,16 +158,18 @@ func TestMalformedRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	proxy.Linger(p, time.Millisecond)
-	var given sync.Map // number: method
+	type request struct{ method, peer string }
+	var given sync.Map // number: request
 	var last atomic.Int64
+	limiter := &asked{keys: map[[2]string]int{}}
 	listener := make(pipes)
 	server := &http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		Handler: limiter.behind(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			n := strconv.FormatInt(last.Add(1), 10)
-			given.Store(n, r.Method)
+			given.Store(n, request{r.Method, r.RemoteAddr})
 			r.Header["X-Number"] = []string{n}
 			p.ServeHTTP(w, r)
-		}),
+		})),
 		ErrorLog:                     log.New(&errorsOf, "", 0),
 		MaxHeaderBytes:               64 << 10,
 		DisableGeneralOptionsHandler: true,
@@ -129,12 +178,13 @@ func TestMalformedRequests(t *testing.T) {
 	go func() { served <- server.Serve(listener) }()
 
 	var clients sync.WaitGroup
-	for worker := range 64 {
+	const workers = 64
+	for worker := range workers {
 		clients.Go(func() {
 			rng := rand.New(rand.NewPCG(1, uint64(worker)))
-			for range count / 64 {
+			for range count / workers {
 				ours, theirs := net.Pipe()
-				listener <- piped{theirs}
+				listener <- piped{theirs, net.IPv4(192, 0, 2, byte(worker))}
 				ended := make(chan bool)
 				go func() {
 					io.Copy(io.Discard, ours)
@@ -171,10 +221,12 @@ func TestMalformedRequests(t *testing.T) {
 		if len(n) != 1 {
 			t.Fatalf("the upstream got %v with the numbers %q, want one", r, n)
 		}
-		if method, ok := given.LoadAndDelete(n[0]); !ok || method != r.method {
-			t.Errorf("the upstream got %v, as number %s, which was %v: want each request once", r, n[0], method)
+		of, _ := given.LoadAndDelete(n[0])
+		was, ok := of.(request)
+		if !ok || was.method != r.method {
+			t.Errorf("the upstream got %v, as number %s, which was %v: want each request once", r, n[0], was)
 		}
-		if xff := r.values("X-Forwarded-For"); len(xff) != 1 || xff[0] != "192.0.2.1" {
+		if xff := r.values("X-Forwarded-For"); len(xff) != 1 || xff[0]+":1" != was.peer {
 			t.Errorf("%v: X-Forwarded-For: %q", r, xff)
 		}
 		if via := r.values("Via"); len(via) != 1 || !strings.Contains(via[0], "weir-") {
@@ -189,6 +241,7 @@ func TestMalformedRequests(t *testing.T) {
 	if len(asked) < count/10 {
 		t.Errorf("of %d requests the upstream got %d: that is no test of it", count, len(asked))
 	}
+	limiter.wantPeers(t, workers, int(last.Load()))
 	if strings.Contains(errorsOf.String(), "panic") {
 		t.Errorf("a handler crashed: %.2000s", errorsOf.String())
 	}
@@ -200,6 +253,31 @@ func TestMalformedRequests(t *testing.T) {
 	}
 	stacks := make([]byte, 1<<16)
 	t.Errorf("%d goroutines, before there were %d:\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
+}
+
+// wantPeers checks that the keys of so many requests were those of a plain
+// request of each peer.
+func (a *asked) wantPeers(t *testing.T, peers, requests int) {
+	t.Helper()
+	plain := &asked{keys: map[[2]string]int{}}
+	h := plain.behind(t).Handler(http.NotFoundHandler())
+	for peer := range peers {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr = (&net.TCPAddr{IP: net.IPv4(192, 0, 2, byte(peer)), Port: 1}).String()
+		h.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	if len(plain.keys) != peers {
+		t.Fatalf("%d peers have %d keys", peers, len(plain.keys))
+	}
+	for keys, n := range a.keys {
+		if plain.keys[keys] == 0 {
+			t.Errorf("%d requests were limited by %q, want the keys of a peer", n, keys)
+		}
+		requests -= n
+	}
+	if requests != 0 || len(a.keys) != peers {
+		t.Errorf("limited by %d keys, want %d; %d requests more than were asked about", len(a.keys), peers, requests)
+	}
 }
 
 // The strings of the test above are what it says they are.

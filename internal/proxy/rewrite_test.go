@@ -16,7 +16,7 @@ import (
 	"github.com/seed-0c889b51/weir/internal/proxy"
 )
 
-func TestWhatTheUpstreamIsTold(t *testing.T) {
+func TestCheck73_whatTheUpstreamIsTold(t *testing.T) {
 	t.Parallel()
 	claims := []string{
 		"X-Forwarded-For", "6.6.6.6", "X-Forwarded-For", "203.0.113.7", "X-Forwarded-Host", "shop.example",
