@@ -150,7 +150,21 @@ var errChanged = errors.New("state file keeps changing: another process writes t
 // giveUp moves an unusable file aside. The error is errChanged if it is not the
 // one any more that was found to be so.
 func (f *File) giveUp(bad *unusable) error {
-	if at, err := os.Lstat(f.path); err != nil || !os.SameFile(at, f.judged) {
+	file, _, err := openPrivate(f.path, os.O_RDONLY)
+	if err != nil {
+		return errChanged
+	}
+	// Of several that have found it so, one at a time looks again and moves it:
+	// what the next then finds is another file.
+	defer abandon(file)
+	still := func(at os.FileInfo, err error) bool { return err == nil && os.SameFile(at, f.judged) }
+	if !still(file.Stat()) {
+		return errChanged
+	}
+	if !lock(file, f.cfg.LockTimeout) {
+		return fmt.Errorf("%s: %w", f.path, ErrLocked)
+	}
+	if !still(os.Lstat(f.path)) {
 		return errChanged
 	}
 	to, err := moveAside(f.path, bad.kind, f.now().mono)
