@@ -15,15 +15,15 @@ func (b *Bucket) Charge(t time.Time, n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	at := b.clamp(t)
-	deepest := min(maxCount, maxRefill*b.rate)
+	deepest := min(maxCount, maxRefill*b.rule.rate)
 	if room := max(0, b.lim.TokensAt(at)+deepest); float64(n) > room {
 		n = int(room)
 	}
-	if n > b.limit.Burst {
+	if n > b.rule.limit.Burst {
 		// The limiter reserves no more than its burst at once. Nothing is
 		// refilled, since no time passes between these calls.
 		b.lim.SetBurstAt(at, n)
-		defer b.lim.SetBurstAt(at, b.limit.Burst)
+		defer b.lim.SetBurstAt(at, b.rule.limit.Burst)
 	}
 	b.lim.ReserveN(at, n)
 }

@@ -10,6 +10,10 @@
 // numbers that would switch a limiter off, an answer that says when to come
 // back, and state that can be taken out and put back exactly.
 //
+// Who keeps many buckets keeps each as a [Level], 16 bytes, and decides on it by
+// a [Rule]: the same answers to the last bit, for a quarter of the time. For all
+// else a Level becomes a Bucket, and back.
+//
 // It knows nothing of keys, files or HTTP. Its methods are the only ones in
 // this module that are given the time; everything built on it reads the clock.
 package bucket

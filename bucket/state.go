@@ -43,7 +43,7 @@ func (b *Bucket) Debt(t time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	at := b.seen(t)
-	return later(b.limit.timeOf(float64(b.limit.Burst)-b.lim.TokensAt(at)), at.Sub(t))
+	return later(b.rule.limit.timeOf(float64(b.rule.limit.Burst)-b.lim.TokensAt(at)), at.Sub(t))
 }
 
 // RestoreDebt makes the bucket full again debt after t. A debt below 0 is a
@@ -51,7 +51,7 @@ func (b *Bucket) Debt(t time.Time) time.Duration {
 func (b *Bucket) RestoreDebt(t time.Time, debt time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.fill(t, float64(b.limit.Burst)-b.limit.tokensIn(max(debt, 0)))
+	b.fill(t, float64(b.rule.limit.Burst)-b.rule.limit.tokensIn(max(debt, 0)))
 }
 
 // Reuse makes b a full bucket with limit l, which must be normalized, as if it
@@ -59,7 +59,7 @@ func (b *Bucket) RestoreDebt(t time.Time, debt time.Duration) {
 func (b *Bucket) Reuse(l Limit) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.limit, b.rate = l, l.Rate()
+	b.rule = newRule(l)
 	b.fill(time.Time{}, float64(l.Burst))
 }
 
@@ -75,12 +75,12 @@ func (b *Bucket) SetLimit(t time.Time, l Limit, how Change) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if l == b.limit {
+	if l == b.rule.limit {
 		return nil
 	}
 	t = b.clamp(t)
-	tokens := how.carry(b.lim.TokensAt(t), b.limit, l)
-	b.limit, b.rate = l, l.Rate()
+	tokens := how.carry(b.lim.TokensAt(t), b.rule.limit, l)
+	b.rule = newRule(l)
 	b.fill(t, tokens)
 	return nil
 }
@@ -89,11 +89,11 @@ func (b *Bucket) SetLimit(t time.Time, l Limit, how Change) error {
 // through the public methods of rate.Limiter alone: one second at a rate of f
 // per second, begun with nothing, makes f tokens, without rounding.
 func (b *Bucket) fill(t time.Time, tokens float64) {
-	burst := float64(b.limit.Burst)
+	burst := float64(b.rule.limit.Burst)
 	if math.IsNaN(tokens) {
 		tokens = 0
 	}
-	tokens = max(min(tokens, burst), -maxRefill*b.rate)
+	tokens = max(min(tokens, burst), -maxRefill*b.rule.rate)
 	owed := 0 // whole tokens to reserve once there are f
 	f := tokens
 	if tokens < 0 {
@@ -104,10 +104,10 @@ func (b *Bucket) fill(t time.Time, tokens float64) {
 	b.last = t
 	b.lim = rate.Limiter{}
 	b.lim.SetLimitAt(before, rate.Limit(f))
-	b.lim.SetBurstAt(before, max(b.limit.Burst, owed, int(math.Ceil(f))))
-	b.lim.SetLimitAt(t, rate.Limit(b.rate))
+	b.lim.SetBurstAt(before, max(b.rule.limit.Burst, owed, int(math.Ceil(f))))
+	b.lim.SetLimitAt(t, rate.Limit(b.rule.rate))
 	if owed > 0 {
 		b.lim.ReserveN(t, owed)
 	}
-	b.lim.SetBurstAt(t, b.limit.Burst)
+	b.lim.SetBurstAt(t, b.rule.limit.Burst)
 }

@@ -41,11 +41,11 @@ func (b *Bucket) Reserve(t time.Time, n int, atMost time.Duration) (time.Duratio
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if n > b.limit.Burst {
-		return 0, fmt.Errorf("%w: %d of %d", ErrBurst, n, b.limit.Burst)
+	if n > b.rule.limit.Burst {
+		return 0, fmt.Errorf("%w: %d of %d", ErrBurst, n, b.rule.limit.Burst)
 	}
 	at := b.clamp(t)
-	delay := b.until(float64(n) - b.lim.TokensAt(at))
+	delay := b.rule.until(float64(n) - b.lim.TokensAt(at))
 	delay = later(delay, at.Sub(t))
 	if delay.Seconds() > maxRefill {
 		return 0, fmt.Errorf("%w: those reserved before reach more than 100 years ahead", ErrBurst)
@@ -70,7 +70,7 @@ func (b *Bucket) Unreserve(t time.Time, n int, act time.Time) {
 	defer b.mu.Unlock()
 	t = b.clamp(t)
 	tokens := b.lim.TokensAt(t)
-	own := b.limit.tokensIn(max(act.Sub(t), 0)) // the debt up to and with this reservation
+	own := b.rule.limit.tokensIn(max(act.Sub(t), 0)) // the debt up to and with this reservation
 	behind := max(0, -tokens-own)
 	if back := float64(n) - behind; back > 0 {
 		b.fill(t, tokens+back)

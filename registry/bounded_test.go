@@ -204,6 +204,24 @@ func TestPeekNeitherCreatesNorPromotes(t *testing.T) {
 	})
 }
 
+// Who comes again and again stays in memory, whatever else comes by.
+func TestKeysInUseStay(t *testing.T) {
+	t.Parallel()
+	const size = 1 << 10
+	r := mustNew(t, registry.Config[int]{Limit: bucket.PerDay(1 << 30), Size: size})
+	// Each of some keys comes again after as many newcomers as half fill a shard.
+	const used = 32
+	for i := range 20 * size {
+		r.Take(used+i, 1)
+		if i%(size/2/used) == 0 {
+			r.Take(i/(size/2/used)%used, 1)
+		}
+	}
+	if st := r.Stats(); st.Evicted < 19*size || st.DebtsRecalled != 0 {
+		t.Errorf("keys in use were evicted and recalled: %+v", st)
+	}
+}
+
 func TestRefundAndResetReachEvictedKeys(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -25,8 +25,8 @@ const (
 type debtTable struct {
 	stripes []stripe
 
-	walks   uint64        // begun
-	walking atomic.Uint64 // the number of the walk under way, or 0
+	walks   uint32        // begun, modulo 2³²
+	walking atomic.Uint32 // the number of the walk under way, or 0
 	all     atomic.Bool   // it wants all slots, not only those marked
 }
 
@@ -42,7 +42,7 @@ type stripe struct {
 	// A walk goes through the shards first. A slot that moves to a shard that
 	// was walked already, before the walk comes to this stripe, is noted here.
 	moved  []slot
-	walked uint64 // the last walk that came to this stripe
+	walked uint32 // the last walk that came to this stripe
 
 	_ [64]byte
 }
@@ -248,7 +248,7 @@ func (s *stripe) put(sl *slot, to slot) {
 
 // recall takes a debt out of the table. If a walk is under way that has not come
 // to it yet, it is noted for the walk, and recall returns the walk's number.
-func (t *debtTable) recall(hash uint64, now time.Duration) (d debt, noted uint64, ok bool) {
+func (t *debtTable) recall(hash uint64, now time.Duration) (d debt, noted uint32, ok bool) {
 	s, set := t.lock(hash)
 	defer s.mu.Unlock()
 	for i := range set {
@@ -283,7 +283,7 @@ func (t *debtTable) peek(hash uint64) (d debt, ok bool) {
 }
 
 // beginWalk starts to note what moves. There is one walk at a time.
-func (t *debtTable) beginWalk(all bool) (walk uint64) {
+func (t *debtTable) beginWalk(all bool) (walk uint32) {
 	t.walks++
 	t.all.Store(all)
 	t.walking.Store(t.walks)
@@ -291,7 +291,7 @@ func (t *debtTable) beginWalk(all bool) (walk uint64) {
 }
 
 // endWalk forgets what was noted for stripes that the walk never came to.
-func (t *debtTable) endWalk(walk uint64) {
+func (t *debtTable) endWalk(walk uint32) {
 	t.walking.Store(0)
 	for i := range t.stripes {
 		if s := &t.stripes[i]; s.walked != walk {

@@ -1,11 +1,14 @@
 // Package registry keeps many token buckets, one for each key, in bounded
 // memory, and never forgets what a key owes.
 //
-// The keys used last are in shards, each a golang-lru simplelru under a lock
-// of its own, chosen by a seeded hash. A decision is one critical section:
-// find the bucket, read the clock, take, count. A hit allocates nothing.
+// The keys used last are in shards, chosen by a seeded hash, each under a lock
+// of its own. A decision is one critical section: find the bucket, read the
+// clock, take, count. A hit allocates nothing. Keys are found by a table of
+// hashes; in what order they are to go is kept by a simplelru of golang-lru,
+// which a hit only reaches if the key has not been moved up for a while.
 //
-// When a shard is full its oldest key is evicted. If its bucket is full that
+// When a shard is full the key is evicted that has not been used for longest,
+// give or take a quarter of the shard. If its bucket is full that
 // is free of consequences, since a full bucket and no bucket are the same
 // thing. If not, its debt, which is the time until it is full again, goes into
 // the debt table: 16 bytes a slot, the smallest debt giving way to a larger

@@ -7,6 +7,7 @@ import (
 	"hash/maphash"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/seed-0c889b51/weir/bucket"
@@ -17,15 +18,17 @@ import (
 // own: a request is charged by all of them or by none, and a denial costs
 // nothing. It is safe for concurrent use. Use [NewGroup].
 //
-// A decision has two phases. On the way down the shards are locked, in the
-// order in which the registries were made, so that there is no deadlock,
-// and each bucket is asked; on the way back, all or none are charged. Nobody
-// ever sees a charge that is then taken back.
+// A decision has two phases. First the shards are locked, in the order in which
+// the registries were made, so that there is no deadlock, and each bucket is
+// asked; then all or none are charged. Nobody ever sees a charge that is then
+// taken back.
 //
 // The methods panic if they are not given one key for each registry.
 type Group[K comparable] struct {
 	members []*Registry[K]
-	order   []int // of the members, by age
+	order   []int           // of the members, by age
+	behind  []time.Duration // how much later the first member began than each
+	room    sync.Pool       // for decisions of many members
 }
 
 // NewGroup returns a group of registries, to be asked in that order. It is an
@@ -44,7 +47,9 @@ func NewGroup[K comparable](members ...*Registry[K]) (*Group[K], error) {
 	g := &Group[K]{members: slices.Clone(members)}
 	for i := range g.members {
 		g.order = append(g.order, i)
+		g.behind = append(g.behind, members[0].base.Sub(members[i].base))
 	}
+	g.room.New = func() any { room := make([]held[K], 0, len(members)); return &room }
 	slices.SortFunc(g.order, func(a, b int) int { return cmp.Compare(members[a].serial, members[b].serial) })
 	return g, nil
 }
@@ -85,12 +90,22 @@ func (g *Group[K]) DecideEach(into []bucket.Decision, costs []int, keys ...K) bo
 // notAsked is the decision of a registry that has no part in a request.
 var notAsked = bucket.Decision{Allowed: true}
 
+// fewMembers is how many entries a decision has room for on the stack.
+const fewMembers = 4
+
 // run decides about a request to several members.
 func (g *Group[K]) run(c *call[K]) bool {
-	ok, found := g.decide(0, true, c)
+	var few [fewMembers]held[K]
+	room := few[:0]
+	if len(g.members) > fewMembers {
+		more := g.room.Get().(*[]held[K])
+		defer g.room.Put(more)
+		room = *more
+	}
+	ok, found := g.decide(c, room)
 	for !found {
 		c.places = g.placings(c)
-		ok, found = g.decide(0, true, c)
+		ok, found = g.decide(c, room)
 	}
 	return ok
 }
@@ -102,11 +117,16 @@ type call[K comparable] struct {
 	costs  []int // is not nil
 	keys   []K
 	places []placing // nil at first: most keys are in memory
-	// since is the one reading of the clock, made under the first lock that is
-	// taken, as the time since the first member's base: a time.Time has a
-	// pointer in it, which would make the caller's keys escape to the heap.
-	since time.Duration
-	read  bool
+}
+
+// A held member is one whose shard is locked for the request.
+type held[K comparable] struct {
+	member int
+	hash   uint64 // of its key
+	shard  *shard[K]
+	entry  *entry[K]
+	at     time.Duration
+	has    bool // what is asked for
 }
 
 // cost returns what is to be taken from the i-th member, below 0 if it is not
@@ -118,58 +138,73 @@ func (c *call[K]) cost(i int) int {
 	return c.costs[i]
 }
 
-// decide asks the member that is the step-th in order and those behind it, and,
-// if all before it and all behind it allow the request, charges them on the way
-// back. It gives up, with nothing changed, if a key is not in memory and c does
-// not say how to bring it there under the limit in force.
-func (g *Group[K]) decide(step int, ok bool, c *call[K]) (allowed, found bool) {
-	for ; step < len(g.order) && c.cost(g.order[step]) < 0; step++ {
-		c.into[g.order[step]] = notAsked
-	}
-	if step == len(g.order) {
-		return ok, true
-	}
-	i := g.order[step]
-	r, n := g.members[i], c.cost(g.order[step])
-	s, e, now := g.lock(i, c)
-	defer s.mu.Unlock()
-	if e == nil {
-		return false, false
-	}
-	d := e.bucket.Peek(now, n)
-	c.into[i] = r.asked(d)
-	ok = ok && c.into[i].Allowed
-	if step+1 < len(g.order) {
-		if ok, found = g.decide(step+1, ok, c); !found {
-			return false, false
+// decide locks and asks the members in order, and then charges all or none. It
+// gives up, with nothing changed, if a key is not in memory and c does not say
+// how to bring it there under the limit in force.
+func (g *Group[K]) decide(c *call[K], members []held[K]) (allowed, found bool) {
+	allowed, found = true, true
+	// Hashed before the first lock: a key that can not be is a panic.
+	for _, i := range g.order {
+		if c.cost(i) < 0 {
+			c.into[i] = notAsked
+			continue
 		}
+		members = members[:len(members)+1] // an append would copy more than is set
+		m := &members[len(members)-1]
+		m.member, m.hash = i, maphash.Comparable(g.members[i].seed, c.keys[i])
 	}
-	switch {
-	case !d.Allowed:
-		r.refused(s, e)
-	case ok:
-		c.into[i] = r.take(s, e, n, now)
+	locked := 0
+	var since time.Duration // the one reading of the clock, under the first lock
+	for ; locked < len(members) && found; locked++ {
+		m := &members[locked]
+		r := g.members[m.member]
+		m.shard = r.shard(m.hash)
+		m.shard.mu.Lock()
+		if locked == 0 {
+			since = g.members[0].now()
+		}
+		m.at = since + g.behind[m.member]
+		if m.entry = g.entry(m, c); m.entry == nil {
+			found = false
+			continue
+		}
+		m.has = m.entry.tier.rule.Has(m.entry.level, m.at, c.cost(m.member))
+		allowed = allowed && (m.has || r.dryRun)
 	}
-	return ok, true
+	for i := range members[:locked] {
+		if found {
+			g.settle(&members[i], allowed, c)
+		}
+		members[i].shard.mu.Unlock()
+	}
+	return allowed, found
 }
 
-// lock locks the shard of the i-th key and returns it with the key's entry, or
-// nil if the key is not in memory and there is no placing for it that holds.
-func (g *Group[K]) lock(i int, c *call[K]) (*shard[K], *entry, time.Time) {
-	r, base := g.members[i], g.members[0].base
-	s := r.shard(maphash.Comparable(r.seed, c.keys[i]))
-	s.mu.Lock()
-	if !c.read {
-		c.since, c.read = time.Since(base), true
-	}
-	now, limit := base.Add(c.since), r.limit.Load()
+// entry returns the entry of a member's key, or nil if the key is not in memory
+// and there is no placing for it that holds.
+func (g *Group[K]) entry(m *held[K], c *call[K]) *entry[K] {
+	r, key := g.members[m.member], c.keys[m.member]
+	limit := r.limit.Load()
 	switch {
 	case c.places == nil:
-		return s, s.find(c.keys[i], limit), now
-	case c.places[i].base != limit:
-		return s, nil, now
+		return m.shard.find(key, m.hash, limit)
+	case c.places[m.member].base != limit:
+		return nil
 	}
-	return s, r.place(s, c.keys[i], c.places[i], now), now
+	return r.place(m.shard, key, c.places[m.member], m.at)
+}
+
+// settle ends the request for a member: charges it if all allow the request.
+func (g *Group[K]) settle(m *held[K], allowed bool, c *call[K]) {
+	r, n := g.members[m.member], c.cost(m.member)
+	if allowed && m.has {
+		r.take(&c.into[m.member], m.shard, m.entry, n, m.at)
+		return
+	}
+	r.peek(&c.into[m.member], m.entry, m.at, n)
+	if !m.has {
+		r.refused(m.shard, m.entry)
+	}
 }
 
 // placings returns what is needed to bring the keys into memory.

@@ -162,19 +162,41 @@ func TestGroupReadsTheClockOnce(t *testing.T) {
 	}
 }
 
+// Registries need not have been made at the same time to be asked at the same.
+func TestGroupOfRegistriesOfDifferentAges(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		older := mustNew(t, registry.Config[string]{Limit: bucket.PerDay(10)})
+		time.Sleep(time.Hour)
+		younger := mustNew(t, registry.Config[string]{Limit: bucket.PerDay(10)})
+		for _, g := range []*registry.Group[string]{mustGroup(t, older, younger), mustGroup(t, younger, older)} {
+			g.Decide(make([]bucket.Decision, 2), 1, "a", "a")
+		}
+		if o, y := older.Peek("a", 1), younger.Peek("a", 1); o != y || o.Remaining != 8 {
+			t.Errorf("after two requests to both: %+v and %+v", o, y)
+		}
+	})
+}
+
 func TestGroupHitsDoNotAllocate(t *testing.T) {
 	rich, poor := bucket.Limit{Quota: 1, Window: day, Burst: 30000}, bucket.PerDay(1)
 	str := mustGroup(t, mustNew(t, registry.Config[string]{Limit: rich}), mustNew(t, registry.Config[string]{Limit: rich}))
 	strPoor := mustGroup(t, mustNew(t, registry.Config[string]{Limit: rich}), mustNew(t, registry.Config[string]{Limit: poor}))
 	addr := mustGroup(t, mustNew(t, registry.Config[netip.Addr]{Limit: rich}), mustNew(t, registry.Config[netip.Addr]{Limit: poor}))
 	one := mustGroup(t, mustNew(t, registry.Config[string]{Limit: rich}))
-	ip, into := netip.MustParseAddr("203.0.113.7"), make([]bucket.Decision, 2)
+	var ten []*registry.Registry[string]
+	for range 10 {
+		ten = append(ten, mustNew(t, registry.Config[string]{Limit: rich}))
+	}
+	many, names := mustGroup(t, ten...), make([]string, len(ten))
+	ip, into := netip.MustParseAddr("203.0.113.7"), make([]bucket.Decision, 10)
 	str.Decide(into, 1, "a", "b") // so that Peek is a hit
 	for name, f := range map[string]func(){
 		"one limit":              func() { one.Decide(into, 1, "a") },
 		"two limits, allowed":    func() { str.Decide(into, 1, "a", "b") },
 		"two limits, denied":     func() { strPoor.Decide(into, 1, "a", "b") },
 		"two limits, netip.Addr": func() { addr.Decide(into, 1, ip, ip) },
+		"ten limits":             func() { many.Decide(into, 1, names...) },
 		"two limits, peek":       func() { str.Peek(into, 1, "a", "b") },
 		"two limits, too many":   func() { str.Decide(into, 1<<30, "a", "b") },
 	} {

@@ -16,10 +16,11 @@ const (
 	restoredLimit = maxLimits + 1
 )
 
-// A tier is a limit that keys are under.
+// A tier is a limit that keys are under. It does not change.
 type tier struct {
-	limit  bucket.Limit
-	number uint8 // in the limitList
+	rule   bucket.Rule
+	number uint8  // in the limitList
+	serial uint32 // of those that a registry had as its own limit, modulo 2³²
 }
 
 // A limitList numbers the limits that a registry has had. It only grows. Limits
@@ -28,31 +29,38 @@ type limitList struct {
 	how bucket.Change // from one limit to another
 
 	mu      sync.RWMutex
-	numbers map[bucket.Limit]uint8
-	limits  []bucket.Limit // [0] is none
+	byLimit map[bucket.Limit]*tier
+	tiers   []*tier // by number; [0] is none
 }
 
-// add returns a limit with its number.
-func (l *limitList) add(limit bucket.Limit) tier {
+// add returns a limit, which must be valid, with its number.
+func (l *limitList) add(limit bucket.Limit) (*tier, error) {
 	l.mu.RLock()
-	number, ok := l.numbers[limit]
+	t := l.byLimit[limit]
 	l.mu.RUnlock()
-	if ok {
-		return tier{limit, number}
+	if t != nil {
+		return t, nil
+	}
+	rule, err := bucket.NewRule(limit)
+	if err != nil {
+		return nil, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if number, ok = l.numbers[limit]; ok || len(l.limits) > maxLimits {
-		return tier{limit, number}
+	if t = l.byLimit[rule.Limit()]; t != nil {
+		return t, nil
 	}
-	if l.numbers == nil {
-		l.numbers = map[bucket.Limit]uint8{}
-		l.limits = make([]bucket.Limit, 1)
+	t = &tier{rule: rule}
+	if l.byLimit == nil {
+		l.byLimit = map[bucket.Limit]*tier{}
+		l.tiers = make([]*tier, 1)
 	}
-	number = uint8(len(l.limits))
-	l.numbers[limit] = number
-	l.limits = append(l.limits, limit)
-	return tier{limit, number}
+	if len(l.tiers) <= maxLimits {
+		t.number = uint8(len(l.tiers))
+		l.byLimit[rule.Limit()] = t
+		l.tiers = append(l.tiers, t)
+	}
+	return t, nil
 }
 
 // convert returns a debt under the limit with that number as one under another.
@@ -63,7 +71,7 @@ func (l *limitList) convert(d time.Duration, number uint8, to bucket.Limit) time
 		return min(d, to.Refill())
 	}
 	l.mu.RLock()
-	from := l.limits[number]
+	from := l.tiers[number].rule.Limit()
 	l.mu.RUnlock()
 	return l.how.Rescale(d, from, to)
 }

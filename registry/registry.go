@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"context"
 	"fmt"
 	"hash/maphash"
 	"math"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/seed-0c889b51/weir/bucket"
-	"github.com/seed-0c889b51/weir/internal/reserve"
 )
 
 const (
@@ -67,7 +65,8 @@ type Registry[K comparable] struct {
 	dry      chan<- struct{}
 
 	serial uint64               // the order in which groups lock
-	limit  atomic.Pointer[tier] // a new pointer for each change
+	limit  atomic.Pointer[tier] // a new one for each change
+	puts   atomic.Uint32        // how many there have been
 	limits limitList
 	seed   maphash.Seed
 	base   time.Time // the origin of the debt table's instants
@@ -84,10 +83,6 @@ type Registry[K comparable] struct {
 // New returns an empty registry, or an error that names the field, the value
 // and the bound if cfg is not valid.
 func New[K comparable](cfg Config[K]) (*Registry[K], error) {
-	limit, err := cfg.Limit.Normalize()
-	if err != nil {
-		return nil, fmt.Errorf("registry: limit: %w", err)
-	}
 	if !cfg.Change.Valid() {
 		return nil, fmt.Errorf("registry: change %d is unknown: want one of package bucket", cfg.Change)
 	}
@@ -113,7 +108,9 @@ func New[K comparable](cfg Config[K]) (*Registry[K], error) {
 		base:     time.Now(),
 	}
 	r.limits.how = cfg.Change
-	r.put(limit)
+	if err := r.put(cfg.Limit); err != nil {
+		return nil, err
+	}
 	r.shards = make([]shard[K], shardCount(cfg.Size))
 	for i := range r.shards {
 		// The sizes of the shards add up to Size exactly.
@@ -133,9 +130,15 @@ func New[K comparable](cfg Config[K]) (*Registry[K], error) {
 var serials atomic.Uint64
 
 // put puts a limit in force.
-func (r *Registry[K]) put(l bucket.Limit) {
-	t := r.limits.add(l)
-	r.limit.Store(&t)
+func (r *Registry[K]) put(l bucket.Limit) error {
+	t, err := r.limits.add(l)
+	if err != nil {
+		return fmt.Errorf("registry: limit: %w", err)
+	}
+	next := *t
+	next.serial = r.puts.Add(1)
+	r.limit.Store(&next)
+	return nil
 }
 
 // shardCount returns a power of two.
@@ -145,22 +148,38 @@ func shardCount(size int) int {
 }
 
 // Limit returns the limit of keys that have none of their own, normalized.
-func (r *Registry[K]) Limit() bucket.Limit { return r.limit.Load().limit }
+func (r *Registry[K]) Limit() bucket.Limit { return r.limit.Load().rule.Limit() }
 
 // SetLimit changes the limit and has LimitFor asked anew for every key. What
 // becomes of the tokens is said by Config.Change; each key changes over when it
 // is next looked at. On an error nothing changes.
 func (r *Registry[K]) SetLimit(l bucket.Limit) error {
-	l, err := l.Normalize()
-	if err != nil {
-		return fmt.Errorf("registry: limit: %w", err)
-	}
-	r.put(l)
-	return nil
+	return r.put(l)
 }
 
 // Allow takes one token from key's bucket and tells whether it was there.
-func (r *Registry[K]) Allow(key K) bool { return r.Take(key, 1).Allowed }
+func (r *Registry[K]) Allow(key K) bool {
+	if r.dry != nil {
+		return r.Take(key, 1).Allowed
+	}
+	h := maphash.Comparable(r.seed, key)
+	s := r.shard(h)
+	s.mu.Lock()
+	e := s.find(key, h, r.limit.Load())
+	if e == nil {
+		s.mu.Unlock()
+		return r.takeMissed(s, key, h, 1).Allowed
+	}
+	ok := e.tier.rule.Allow(&e.level, r.now(), 1)
+	if ok {
+		s.allowed++
+		s.touch(e)
+	} else {
+		s.denied++
+	}
+	s.mu.Unlock()
+	return ok || r.dryRun
+}
 
 // Take takes n tokens from key's bucket if they are all there, and otherwise
 // none. An n below 1 takes nothing and is allowed.
@@ -168,22 +187,24 @@ func (r *Registry[K]) Take(key K, n int) bucket.Decision {
 	h := maphash.Comparable(r.seed, key)
 	s := r.shard(h)
 	s.mu.Lock()
-	e := s.find(key, r.limit.Load())
+	e := s.find(key, h, r.limit.Load())
 	if e == nil {
 		s.mu.Unlock()
 		return r.takeMissed(s, key, h, n)
 	}
-	d := r.take(s, e, n, r.now())
+	var d bucket.Decision
+	r.take(&d, s, e, n, r.now())
 	s.mu.Unlock()
 	return d
 }
 
 // takeMissed is Take for a key that is not in memory.
-func (r *Registry[K]) takeMissed(s *shard[K], key K, h uint64, n int) bucket.Decision {
+func (r *Registry[K]) takeMissed(s *shard[K], key K, h uint64, n int) (d bucket.Decision) {
 	p := r.lockFor(s, key, h)
 	defer s.mu.Unlock()
-	now := r.now()
-	return r.take(s, r.place(s, key, p, now), n, now)
+	at := r.now()
+	r.take(&d, s, r.place(s, key, p, at), n, at)
+	return d
 }
 
 // lockFor locks a shard and returns what is needed to bring a key into it, under
@@ -200,28 +221,27 @@ func (r *Registry[K]) lockFor(s *shard[K], key K, h uint64) placing {
 }
 
 // take takes from an entry and counts. The shard is locked.
-func (r *Registry[K]) take(s *shard[K], e *entry, n int, now time.Time) bucket.Decision {
-	d := e.bucket.Take(now, n)
-	if d.Allowed {
+func (r *Registry[K]) take(d *bucket.Decision, s *shard[K], e *entry[K], n int, at time.Duration) {
+	if e.tier.rule.Take(d, &e.level, at, n) {
 		s.allowed++
 		if n > 0 {
 			s.touch(e)
-			if d.Remaining == 0 || e.dry {
+			if d.Remaining == 0 || e.is(dry) {
 				r.spent(e, n, d.Remaining, d.Limit.Burst)
 			}
 		}
 	} else {
 		r.refused(s, e)
 	}
-	return r.asked(d)
+	r.asked(d)
 }
 
 // spent sends to Config.Dry if the bucket has run dry with the n tokens that
 // were taken from it. It had to be half full once since it last did, so that
 // one who takes every token as it comes back is not told of each time.
-func (r *Registry[K]) spent(e *entry, n, remaining, burst int) {
+func (r *Registry[K]) spent(e *entry[K], n, remaining, burst int) {
 	if before := remaining + n; before >= burst-before {
-		e.dry = false
+		e.flags &^= dry
 	}
 	if remaining == 0 {
 		r.tellDry(e)
@@ -230,19 +250,19 @@ func (r *Registry[K]) spent(e *entry, n, remaining, burst int) {
 
 // refused counts a denial. One who asks for several tokens at a time has run dry
 // with some left.
-func (r *Registry[K]) refused(s *shard[K], e *entry) {
+func (r *Registry[K]) refused(s *shard[K], e *entry[K]) {
 	s.denied++
-	if e.dirty {
+	if e.is(dirty) {
 		r.tellDry(e)
 	}
 }
 
 // tellDry sends to Config.Dry once for each time that a bucket runs dry.
-func (r *Registry[K]) tellDry(e *entry) {
-	if e.dry {
+func (r *Registry[K]) tellDry(e *entry[K]) {
+	if e.is(dry) {
 		return
 	}
-	e.dry = true
+	e.flags |= dry
 	select {
 	case r.dry <- struct{}{}:
 	default:
@@ -255,8 +275,9 @@ func (r *Registry[K]) Peek(key K, n int) bucket.Decision {
 	h := maphash.Comparable(r.seed, key)
 	s := r.shard(h)
 	s.mu.Lock()
-	if e, ok := s.lru.Peek(key); ok && e.base == r.limit.Load() {
-		d := r.asked(e.bucket.Peek(r.now(), n))
+	if e, _ := s.look(key, h); e != nil && e.base == r.limit.Load().serial {
+		var d bucket.Decision
+		r.peek(&d, e, r.now(), n)
 		s.mu.Unlock()
 		return d
 	}
@@ -265,108 +286,26 @@ func (r *Registry[K]) Peek(key K, n int) bucket.Decision {
 }
 
 // peekMissed is Peek for a key that is not in memory.
-func (r *Registry[K]) peekMissed(s *shard[K], key K, h uint64, n int) bucket.Decision {
+func (r *Registry[K]) peekMissed(s *shard[K], key K, h uint64, n int) (d bucket.Decision) {
 	p := r.lockFor(s, key, h)
 	defer s.mu.Unlock()
-	now := r.now()
-	if e, ok := s.lru.Peek(key); ok {
-		e.use(r.limits.how, p, now)
-		return r.asked(e.bucket.Peek(now, n))
+	at := r.now()
+	rule := &p.tier.rule
+	if e, _ := s.look(key, h); e != nil {
+		r.under(s, e, p, at)
+		r.peek(&d, e, at, n)
+		return d
 	}
 	owed, ok := r.debts.peek(p.hash)
-	var b bucket.Bucket
-	b.Reuse(p.tier.limit)
-	b.RestoreDebt(now, r.owes(owed, ok, p.tier.limit, now))
-	return r.asked(b.Peek(now, n))
+	rule.Peek(&d, rule.Owing(at, r.owes(owed, ok, rule.Limit(), at)), at, n)
+	r.asked(&d)
+	return d
 }
 
-// Refund gives n tokens back to key's bucket, up to a full one. An n below 1
-// gives nothing.
-func (r *Registry[K]) Refund(key K, n int) {
-	if n < 1 {
-		return
-	}
-	r.with(key, func(e *entry, now time.Time) { e.bucket.Refund(now, n) })
-}
-
-// Charge takes n tokens from key's bucket whether they are there or not, for
-// what has been spent already: see [bucket.Bucket.Charge]. It counts neither as
-// allowed nor as denied, and a dry run is charged like any other. An n below 1
-// takes nothing.
-func (r *Registry[K]) Charge(key K, n int) {
-	if n < 1 {
-		return
-	}
-	h := maphash.Comparable(r.seed, key)
-	s := r.shard(h)
-	s.mu.Lock()
-	e, now := s.find(key, r.limit.Load()), r.now()
-	if e == nil {
-		s.mu.Unlock()
-		p := r.lockFor(s, key, h)
-		now = r.now()
-		e = r.place(s, key, p, now)
-	}
-	defer s.mu.Unlock()
-	before := e.whole(now)
-	e.bucket.Charge(now, n)
-	after := e.whole(now)
-	s.touch(e)
-	r.spent(e, before-after, after, e.bucket.Limit().Burst)
-}
-
-// whole returns how many whole tokens an entry has.
-func (e *entry) whole(now time.Time) int { return max(0, int(e.bucket.State(now).Tokens)) }
-
-// Reset makes key's bucket full.
-func (r *Registry[K]) Reset(key K) {
-	r.with(key, func(e *entry, now time.Time) { e.bucket.RestoreDebt(now, 0) })
-}
-
-// Wait takes n tokens from key's bucket as soon as they are there and returns
-// nil then; see [bucket.Bucket.Wait]. In a dry run nobody waits.
-func (r *Registry[K]) Wait(ctx context.Context, key K, n int) error {
-	h := maphash.Comparable(r.seed, key)
-	s := r.shard(h)
-	var act time.Time
-	return reserve.Wait(ctx, func(atMost time.Duration) (time.Duration, error) {
-		p := r.lockFor(s, key, h)
-		defer s.mu.Unlock()
-		now := r.now()
-		e := r.place(s, key, p, now)
-		if r.dryRun {
-			r.take(s, e, n, now)
-			return 0, nil
-		}
-		delay, err := e.bucket.Reserve(now, n, atMost)
-		if err != nil || delay > atMost {
-			s.denied++
-			return delay, err
-		}
-		s.allowed++
-		s.touch(e)
-		r.spent(e, n, e.whole(now), p.tier.limit.Burst)
-		act = now.Add(delay)
-		return delay, nil
-	}, func() {
-		r.with(key, func(e *entry, now time.Time) { e.bucket.Unreserve(now, n, act) })
-	})
-}
-
-// with lets f give key's bucket tokens, unless the bucket is full anyhow.
-func (r *Registry[K]) with(key K, f func(e *entry, now time.Time)) {
-	h := maphash.Comparable(r.seed, key)
-	s := r.shard(h)
-	p := r.lockFor(s, key, h)
-	defer s.mu.Unlock()
-	now := r.now()
-	if owed, ok := r.debts.peek(p.hash); !s.lru.Contains(key) && r.owes(owed, ok, p.tier.limit, now) <= 0 {
-		return
-	}
-	e := r.place(s, key, p, now)
-	f(e, now)
-	e.lowered = true
-	s.touch(e)
+// peek stores in d what take would.
+func (r *Registry[K]) peek(d *bucket.Decision, e *entry[K], at time.Duration, n int) {
+	e.tier.rule.Peek(d, e.level, at, n)
+	r.asked(d)
 }
 
 // shard returns the shard of a key with that hash.
@@ -375,39 +314,36 @@ func (r *Registry[K]) shard(h uint64) *shard[K] {
 }
 
 // now reads the clock: once for each decision, under the lock of the shard. It
-// costs half of time.Now, since only the monotonic clock is read.
-func (r *Registry[K]) now() time.Time { return r.base.Add(time.Since(r.base)) }
-
-// since returns t as the debt table counts it.
-func (r *Registry[K]) since(t time.Time) time.Duration { return t.Sub(r.base) }
+// counts from r.base, by the monotonic clock, which costs half of time.Now.
+func (r *Registry[K]) now() time.Duration { return time.Since(r.base) }
 
 // asked makes a decision of a bucket one of the registry.
-func (r *Registry[K]) asked(d bucket.Decision) bucket.Decision {
+func (r *Registry[K]) asked(d *bucket.Decision) {
 	if r.dryRun {
 		d.DryRun, d.Allowed = true, true
 	}
-	return d
 }
 
 // A placing is what must be known to bring a key into memory. It is found
 // outside of all locks, since the caller's functions are asked for it.
 type placing struct {
-	hash uint64
-	base *tier // the registry's limit, under which the key's was found
-	tier tier  // the key's
+	mark uint64 // the hash by which the key is found in memory
+	hash uint64 // and by which elsewhere
+	base *tier  // the registry's limit, under which the key's was found
+	tier *tier  // the key's
 }
 
 // placing returns it for a key with that hash.
 func (r *Registry[K]) placing(key K, h uint64) placing {
 	base := r.limit.Load()
-	p := placing{hash: h, base: base, tier: *base}
+	p := placing{mark: h, hash: h, base: base, tier: base}
 	if r.hashFor != nil {
 		p.hash = r.hashFor(key)
 	}
 	if r.limitFor != nil {
 		if l := r.limitFor(key); l != (bucket.Limit{}) {
-			if l, err := l.Normalize(); err == nil {
-				p.tier = r.limits.add(l)
+			if t, err := r.limits.add(l); err == nil {
+				p.tier = t
 			} else {
 				r.tiersRejected.Add(1)
 			}

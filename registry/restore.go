@@ -29,7 +29,7 @@ func (r *Registry[K]) Restore(debts iter.Seq2[uint64, time.Duration]) {
 		block = append(block, slot{hash, int64(owed)})
 		blocks[len(blocks)-1] = block
 	}
-	now := r.since(r.now())
+	now := r.now()
 	for _, block := range blocks {
 		for i, sl := range block {
 			block[i].when = 0 // nothing is owed
@@ -54,9 +54,10 @@ func (r *Registry[K]) Credit(more time.Duration) {
 			s.mu.Lock()
 			now := r.now()
 			for j := range s.slab(slab) {
-				if e := &s.slabs[slab][j]; e.back {
-					e.bucket.RestoreDebt(now, e.bucket.Debt(now)-more)
-					e.lowered = true
+				if e := &s.slab(slab)[j]; e.is(back) {
+					rule := &e.tier.rule
+					e.level = rule.Owing(now, rule.Debt(e.level, now)-more)
+					e.flags |= lowered
 					s.touch(e)
 				}
 			}
@@ -87,17 +88,17 @@ func (r *Registry[K]) RestoreOthers(empty time.Time) {
 
 // owes returns what a key owes that is not in memory, given what the debt table
 // has of it.
-func (r *Registry[K]) owes(owed debt, ok bool, limit bucket.Limit, now time.Time) time.Duration {
+func (r *Registry[K]) owes(owed debt, ok bool, limit bucket.Limit, at time.Duration) time.Duration {
 	if ok && owed.limit == restoredLimit {
 		// What is beyond one refill is cut as of when it was restored.
 		then := time.Duration(r.restored.Load())
-		return min(owed.at-then, limit.Refill()) - (r.since(now) - then)
+		return min(owed.at-then, limit.Refill()) - (at - then)
 	}
 	if ok {
-		return r.limits.convert(owed.at-r.since(now), owed.limit, limit)
+		return r.limits.convert(owed.at-at, owed.limit, limit)
 	}
 	if empty := r.empty.Load(); empty != nil && !empty.IsZero() {
-		return limit.Refill() - now.Sub(*empty)
+		return limit.Refill() - r.base.Add(at).Sub(*empty)
 	}
 	return 0
 }

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"hash/maphash"
 	"sync"
 	"time"
 
@@ -15,129 +16,201 @@ const slabSize = 128 // entries allocated at once
 // because that calls back on eviction only after it has unlocked: a miss in
 // between would find the key neither here nor in the debt table, and get a
 // full bucket.
+//
+// The LRU says who is to go and nothing else. It orders numbers of slots, and a
+// key is found without it: a look-up in it would touch three entries to move
+// one to the front, which costs more than the decision.
 type shard[K comparable] struct {
 	mu    sync.Mutex
 	size  int
 	saved bool // by someone who reads what has changed
-	lru   *simplelru.LRU[K, *entry]
 
+	index index
+	order *simplelru.LRU[uint32, struct{}]
 	// Entries are never freed: that of an evicted key is used again for the
-	// next. All that there are can be walked here in slices, as the LRU's own
-	// list can not.
-	slabs [][]entry
-	used  int // entries of all slabs that have had a key
+	// next. Being by number, they can be walked in slices.
+	slabs []*[slabSize]entry[K]
+	used  int // entries that have a key
 
-	changed []*entry // those that are listed
+	bucket   bucket.Bucket // see unpack
+	arrivals uint32        // keys brought in, modulo 2³²
+	changed  []*entry[K]
 
 	allowed, denied, evicted uint64
 
 	_ [64]byte // keeps the locks of two shards off one cache line
 }
 
-// An entry is the bucket of a key that is in memory.
-type entry struct {
-	bucket  bucket.Bucket
-	hash    uint64
-	base    *tier  // see placing
-	number  uint8  // of the bucket's limit, in the limitList
-	dirty   bool   // taken from or given to since it was last saved
-	lowered bool   // given to since it was last saved
-	dry     bool   // see Registry.spent
-	back    bool   // restored and not touched since, see Registry.Credit
-	listed  bool   // in shard.changed
-	noted   uint64 // the walk that has it from the debt table already, see recall
+// An entry is the bucket of a key that is in memory. With a string for a key it
+// is a cache line long.
+type entry[K comparable] struct {
+	key   K
+	hash  uint64 // Config.Hash of it
+	tier  *tier
+	level bucket.Level
+	base  uint32 // number of the registry's limit under which tier was found
+	noted uint32 // the walk that has it from the debt table already, see recall
+	moved uint32 // shard.arrivals when it was last moved to the front
+	flags uint8
 }
+
+const (
+	dirty   = 1 << iota // taken from or given to since it was last saved
+	lowered             // given to since it was last saved
+	dry                 // see Registry.spent
+	back                // restored and not touched since, see Registry.Credit
+	listed              // in shard.changed
+)
+
+func (e *entry[K]) is(flag uint8) bool { return e.flags&flag != 0 }
 
 func (s *shard[K]) init(size int, saved bool) error {
 	s.size, s.saved = size, saved
-	lru, err := simplelru.NewLRU[K, *entry](size, nil)
-	s.lru = lru
+	s.index.places = make([]uint64, firstPlaces)
+	order, err := simplelru.NewLRU[uint32, struct{}](size, nil)
+	s.order = order
 	return err
 }
 
-// find returns key's entry, now the one used last. It returns nil if there is
-// none or it was placed under a limit that is no longer in force.
-func (s *shard[K]) find(key K, base *tier) *entry {
-	e, ok := s.lru.Get(key)
-	if !ok || e.base != base {
+// entry returns the entry with that number.
+func (s *shard[K]) entry(slot uint32) *entry[K] {
+	return &s.slabs[slot/slabSize][slot%slabSize]
+}
+
+// look returns key's entry and its number, or nil.
+func (s *shard[K]) look(key K, h uint64) (*entry[K], uint32) {
+	for i := s.index.start(h); ; i = (i + 1) & s.index.mask() {
+		slot, maybe, more := s.index.at(i, h)
+		if maybe {
+			if e := s.entry(slot); e.key == key {
+				return e, slot
+			}
+		}
+		if !more {
+			return nil, 0
+		}
+	}
+}
+
+// find returns key's entry, now one of those used last. It returns nil if there
+// is none or it was placed under a limit that is no longer in force.
+func (s *shard[K]) find(key K, h uint64, base *tier) *entry[K] {
+	e, slot := s.look(key, h)
+	if e == nil || e.base != base.serial {
 		return nil
 	}
+	s.use(e, slot)
 	return e
+}
+
+// use moves an entry to the front of the order, unless it has been there since
+// less than a quarter of the entries was brought in: it is then far from the
+// end, and moving it would cost more than the decision.
+func (s *shard[K]) use(e *entry[K], slot uint32) {
+	if s.arrivals-e.moved >= uint32(s.size)/4 {
+		e.moved = s.arrivals
+		s.order.Get(slot)
+	}
 }
 
 // place returns key's entry, bringing it into memory if it is not there: with
 // what it owes, or full. The shard is locked.
-func (r *Registry[K]) place(s *shard[K], key K, p placing, now time.Time) *entry {
-	if e, ok := s.lru.Get(key); ok {
-		e.use(r.limits.how, p, now)
+func (r *Registry[K]) place(s *shard[K], key K, p placing, at time.Duration) *entry[K] {
+	e, slot := s.look(key, p.mark)
+	if e != nil {
+		r.under(s, e, p, at)
+		s.use(e, slot)
 		return e
 	}
-	var e *entry
-	if s.lru.Len() < s.size {
-		e = s.fresh()
-	} else {
-		_, e, _ = s.lru.RemoveOldest()
-		r.retire(s, e, now)
-	}
-	e.hash, e.base, e.number, e.noted, e.dry = p.hash, p.base, p.tier.number, 0, false
-	e.bucket.Reuse(p.tier.limit)
-	owed, noted, ok := r.debts.recall(p.hash, r.since(now))
-	if d := r.owes(owed, ok, p.tier.limit, now); d > 0 {
-		e.bucket.RestoreDebt(now, d)
-	}
+	e, slot = r.room(s, at)
+	*e = entry[K]{key: key, hash: p.hash, tier: p.tier, base: p.base.serial, level: p.tier.rule.Full(), flags: e.flags & listed}
+	s.arrivals++
+	e.moved = s.arrivals
+	s.index.add(p.mark, slot)
+	owed, noted, ok := r.debts.recall(p.hash, at)
+	e.level = p.tier.rule.Owing(at, r.owes(owed, ok, p.tier.rule.Limit(), at))
 	if ok {
 		e.noted = noted
 		if owed.dirty {
 			s.touch(e)
 		}
-		e.lowered = e.lowered || owed.lowered
+		if owed.lowered {
+			e.flags |= lowered
+		}
 	}
-	e.back = owed.restored
-	s.lru.Add(key, e)
+	if owed.restored {
+		e.flags |= back
+	}
 	return e
 }
 
-// fresh returns an entry that has never had a key.
-func (s *shard[K]) fresh() *entry {
-	slab, i := s.used/slabSize, s.used%slabSize
-	if slab == len(s.slabs) {
-		s.slabs = append(s.slabs, make([]entry, min(slabSize, s.size-s.used)))
+// room returns an entry for another key, that of the key used least lately if
+// there are as many as there may be.
+func (r *Registry[K]) room(s *shard[K], at time.Duration) (*entry[K], uint32) {
+	if s.used < s.size {
+		slot := uint32(s.used)
+		if int(slot/slabSize) == len(s.slabs) {
+			s.slabs = append(s.slabs, new([slabSize]entry[K]))
+		}
+		s.used++
+		s.order.Add(slot, struct{}{})
+		return s.entry(slot), slot
 	}
-	s.used++
-	return &s.slabs[slab][i]
+	slot, _, _ := s.order.GetOldest()
+	s.order.Get(slot) // to the front
+	e := s.entry(slot)
+	r.retire(s, e, at)
+	s.index.remove(maphash.Comparable(r.seed, e.key), slot)
+	return e, slot
 }
 
 // retire moves what an evicted key owes to the debt table.
-func (r *Registry[K]) retire(s *shard[K], e *entry, now time.Time) {
+func (r *Registry[K]) retire(s *shard[K], e *entry[K], at time.Duration) {
 	s.evicted++
-	at := r.since(now) + e.bucket.Debt(now)
+	debt := e.tier.rule.Debt(e.level, at)
 	// A full bucket is nothing, unless it was given tokens and the file still
 	// says otherwise.
-	if at > r.since(now) || e.dirty && e.lowered {
-		r.debts.put(e.hash, debt{at: at, limit: e.number, dirty: e.dirty, lowered: e.lowered, restored: e.back}, r.since(now))
+	if debt > 0 || e.is(dirty) && e.is(lowered) {
+		d := debtOf(e)
+		d.at = at + debt
+		r.debts.put(e.hash, d, at)
 	}
-	e.dirty, e.lowered = false, false
 }
 
-// use brings an entry under the limit of p.
-func (e *entry) use(how bucket.Change, p placing, now time.Time) {
-	if e.base == p.base {
+// debtOf returns what a slot of the debt table keeps of an entry besides when
+// its bucket is full.
+func debtOf[K comparable](e *entry[K]) debt {
+	return debt{limit: e.tier.number, dirty: e.is(dirty), lowered: e.is(lowered), restored: e.is(back)}
+}
+
+// under brings an entry under the limit of p.
+func (r *Registry[K]) under(s *shard[K], e *entry[K], p placing, at time.Duration) {
+	if e.base == p.base.serial {
 		return
 	}
-	e.base, e.number = p.base, p.tier.number
+	e.base = p.base.serial
+	b := r.unpack(s, e)
 	// The limit is normalized and the change valid, so there is no error.
-	_ = e.bucket.SetLimit(now, p.tier.limit, how)
+	_ = b.SetLimit(r.base.Add(at), p.tier.rule.Limit(), r.limits.how)
+	e.level, e.tier = b.Pack(at, r.base), p.tier
+}
+
+// unpack returns an entry's bucket, for what a level alone does not do. It is
+// good until the next is unpacked, or the shard unlocked.
+func (r *Registry[K]) unpack(s *shard[K], e *entry[K]) *bucket.Bucket {
+	s.bucket.Unpack(&e.tier.rule, e.level, r.base)
+	return &s.bucket
 }
 
 // touch notes that an entry is to be saved.
-func (s *shard[K]) touch(e *entry) {
-	e.back = false
-	if e.dirty || !s.saved {
+func (s *shard[K]) touch(e *entry[K]) {
+	e.flags &^= back
+	if e.is(dirty) || !s.saved {
 		return
 	}
-	e.dirty = true
-	if !e.listed {
-		e.listed = true
+	e.flags |= dirty
+	if !e.is(listed) {
+		e.flags |= listed
 		s.changed = append(s.changed, e)
 	}
 }

@@ -44,7 +44,7 @@ func (r *Registry[K]) All(at time.Time, least time.Duration) (bucket.Limit, iter
 
 func (r *Registry[K]) newWalk(at time.Time, least time.Duration, all bool) (bucket.Limit, iter.Seq2[uint64, time.Duration]) {
 	base := r.limit.Load()
-	limit := base.limit
+	limit := base.rule.Limit()
 	return limit, func(yield func(uint64, time.Duration) bool) {
 		r.walk.Lock()
 		defer r.walk.Unlock()
@@ -68,14 +68,14 @@ func (r *Registry[K]) newWalk(at time.Time, least time.Duration, all bool) (buck
 
 // walkChanged yields the keys in memory that are marked.
 func (r *Registry[K]) walkChanged(w *walk, s *shard[K]) bool {
-	var later []*entry
+	var later []*entry[K]
 	for more := true; more; {
 		s.mu.Lock()
 		n := max(len(s.changed)-walkSize, 0)
 		now := r.now()
 		for _, e := range s.changed[n:] {
-			e.listed = false
-			if e.dirty && !r.save(w, e, now) {
+			e.flags &^= listed
+			if e.is(dirty) && !r.save(w, e, now) {
 				later = append(later, e)
 			}
 		}
@@ -83,8 +83,8 @@ func (r *Registry[K]) walkChanged(w *walk, s *shard[K]) bool {
 		s.changed, more = s.changed[:n], n > 0
 		if !more {
 			for _, e := range later {
-				if e.dirty && !e.listed {
-					e.listed = true
+				if e.is(dirty) && !e.is(listed) {
+					e.flags |= listed
 					s.changed = append(s.changed, e)
 				}
 			}
@@ -103,7 +103,7 @@ func (r *Registry[K]) walkShard(w *walk, s *shard[K]) bool {
 		s.mu.Lock()
 		now := r.now()
 		for j := range s.slab(slab) {
-			r.save(w, &s.slabs[slab][j], now)
+			r.save(w, &s.slab(slab)[j], now)
 		}
 		more = slab+1 < len(s.slabs)
 		s.mu.Unlock()
@@ -115,11 +115,11 @@ func (r *Registry[K]) walkShard(w *walk, s *shard[K]) bool {
 }
 
 // slab returns the entries of a slab that have a key.
-func (s *shard[K]) slab(i int) []entry {
+func (s *shard[K]) slab(i int) []entry[K] {
 	if i >= len(s.slabs) {
 		return nil
 	}
-	return s.slabs[i][:min(len(s.slabs[i]), s.used-i*slabSize)]
+	return s.slabs[i][:min(slabSize, s.used-i*slabSize)]
 }
 
 // walkDebts yields what is in the debt table, all of it or what is marked, and
@@ -128,7 +128,7 @@ func (r *Registry[K]) walkDebts(w *walk, all bool) {
 	for i := range r.debts.stripes {
 		s := &r.debts.stripes[i]
 		s.mu.Lock()
-		now := r.since(r.now())
+		now := r.now()
 		add := func(sl slot) {
 			d := sl.debt()
 			left := d.at - now
@@ -165,22 +165,22 @@ func (r *Registry[K]) walkDebts(w *walk, all bool) {
 // save adds an entry to the walk and marks it as saved. It does neither, and
 // returns false, if the walk has the entry as it was in the debt table, to be
 // yielded later: what was older would then hold.
-func (r *Registry[K]) save(w *walk, e *entry, now time.Time) bool {
+func (r *Registry[K]) save(w *walk, e *entry[K], at time.Duration) bool {
 	if e.noted == w.number {
 		return false
 	}
-	left := e.bucket.Debt(now)
-	if w.under != nil && e.number != w.limit {
-		left = r.limits.convert(left, e.number, *w.under)
+	left := e.tier.rule.Debt(e.level, at)
+	if w.under != nil && e.tier.number != w.limit {
+		left = r.limits.convert(left, e.tier.number, *w.under)
 	}
-	w.add(e.hash, now.Sub(w.at)+left, e.lowered)
-	e.dirty, e.lowered = false, false
+	w.add(e.hash, r.base.Add(at).Sub(w.at)+left, e.is(lowered))
+	e.flags &^= dirty | lowered
 	return true
 }
 
 // A walk gathers records under a lock and yields them without.
 type walk struct {
-	number  uint64
+	number  uint32
 	at      time.Time
 	least   time.Duration
 	under   *bucket.Limit // that debts are converted to; nil leaves each under its own

@@ -24,7 +24,7 @@ func (r *Registry[K]) Stats() Stats {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
-		st.Keys += s.lru.Len()
+		st.Keys += s.used
 		st.Allowed += s.allowed
 		st.Denied += s.denied
 		st.Evicted += s.evicted
