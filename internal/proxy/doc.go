@@ -9,11 +9,16 @@
 //
 // # What the upstream is told
 //
+// X-Real-IP is the address of the client that was found, which is limited, and
+// is there always, unless the client has none, as on a Unix socket.
 // X-Forwarded-For ends with the address of the peer. What a peer says of
 // earlier hops passes if it is trusted and is removed if not: X-Forwarded-For
-// and all other X-Forwarded fields, X-Real-Ip, and the field of the user.
-// Forwarded is removed from all, since it is not what the client's address is
-// read from. X-Forwarded-Host and X-Forwarded-Proto are there always. A field
+// and all other X-Forwarded fields, and the field of the user. Other fields for
+// the address of a client, such as CF-Connecting-IP and True-Client-IP, are
+// removed too if the peer is not trusted. If it is, those that it sends hold the
+// client that was found, whatever they held, so that no two of them differ;
+// Forwarded, and others that are no single address, are removed.
+// X-Forwarded-Host and X-Forwarded-Proto are there always. A field
 // with '_' in its name is removed, since some servers take it for one with
 // '-'; nginx does the same. Nothing that a client lists in Connection removes
 // what the proxy sets. An upgrade to another form of HTTP (h2c, TLS) is not passed

@@ -70,9 +70,9 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 	x := exchangeOf(r)
 	addFields(w.Header(), x.ours)
 	x.end(w.Header())
-	switch {
-	case x.bodyFail.Load():
-		badBody.answer(w, r)
+	switch failed := x.bodyFail.Load(); {
+	case failed != nil:
+		failed.answer(w, r)
 	case r.Context().Err() != nil:
 		cancelled.answer(w, r)
 	default:

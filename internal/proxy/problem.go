@@ -29,6 +29,7 @@ var (
 	badHost     = trouble{http.StatusBadRequest, "http_request_error", "The Host of the request is malformed: want a host and, if needed, a port."}
 	badUpgrade  = trouble{http.StatusBadRequest, "http_request_error", "The Upgrade of the request is malformed."}
 	badBody     = trouble{http.StatusBadRequest, "http_request_error", "The body of the request could not be read to its end."}
+	slowBody    = trouble{http.StatusRequestTimeout, "http_request_error", "The body of the request did not come in time."}
 	cancelled   = trouble{http.StatusBadGateway, "cancelled", "The request was cancelled."} // nobody is there to read it
 )
 

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -29,6 +30,12 @@ type Config struct {
 	// TrustsPeer tells whether what the peer that sent a request says of the
 	// client may be believed. Nil trusts nobody.
 	TrustsPeer func(*http.Request) bool
+	// ClientIP finds the address of the client that sent a request, false if it
+	// has none. The upstream gets it in X-Real-IP. Nil takes that of the peer.
+	ClientIP func(*http.Request) (netip.Addr, bool)
+	// ClientHeader is the name of the request header field that ClientIP reads,
+	// if it is one that holds one address. "" is none.
+	ClientHeader string
 	// UserHeader is the canonical name of the request header field in which a
 	// trusted peer says who the user is. It passes from such a peer, if it is
 	// there once. "" is none.
@@ -61,6 +68,8 @@ type Proxy struct {
 	// a client, is never taken for this one.
 	pseudonym string
 	linger    time.Duration // see lingerTimeout
+	// clientHeader is the canonical Config.ClientHeader.
+	clientHeader string
 }
 
 // New returns a Proxy, or an error if there is no upstream, a route is none or
@@ -79,7 +88,8 @@ func New(cfg Config) (*Proxy, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	p := &Proxy{cfg: cfg, upstreams: upstreams, pseudonym: "weir-" + rand.Text(), linger: lingerTimeout}
+	p := &Proxy{cfg: cfg, upstreams: upstreams, pseudonym: "weir-" + rand.Text(), linger: lingerTimeout,
+		clientHeader: http.CanonicalHeaderKey(cfg.ClientHeader)}
 	p.reverse = &httputil.ReverseProxy{
 		Rewrite:        p.rewrite,
 		Transport:      newTransport(cfg.Timeout),
@@ -109,9 +119,10 @@ func newTransport(timeout time.Duration) *http.Transport {
 
 // ServeHTTP passes a request on. One that is not answered by an upstream is
 // answered with a problem document: with status 400 if it is malformed or its
-// path leads out of that of the upstream, 404 if no route is for it, 501 for
-// CONNECT, 502 or 504 if the upstream fails, 505 for HTTP/2 where it is not
-// spoken, and 508 if it has been here before. Its member reason is for programs.
+// path leads out of that of the upstream, 404 if no route is for it, 408 if
+// reading its body fails with [os.ErrDeadlineExceeded], 501 for CONNECT, 502 or
+// 504 if the upstream fails, 505 for HTTP/2 where it is not spoken, and 508 if it
+// has been here before. Its member reason is for programs.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p.looped(r) {
 		looped.answer(w, r)
@@ -146,7 +157,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx := httptrace.WithClientTrace(context.WithValue(r.Context(), exchangeKey{}, x),
 		&httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { x.connected.Store(true) }})
 	p.reverse.ServeHTTP(w, r.WithContext(ctx))
-	if x.http1 && !x.bodyEnd.Load() {
+	if x.http1 && !x.bodyEnd.Load() && x.bodyFail.Load() == nil {
 		p.drain(w, r)
 	}
 }
@@ -180,10 +191,10 @@ type exchange struct {
 	header    http.Header // of the answer
 	ours      http.Header // what was in it before: the limiter's fields
 	http1     bool
-	coded     bool        // the request has a Transfer-Encoding
-	connected atomic.Bool // to the upstream
-	bodyEnd   atomic.Bool // the client's body was read to its end
-	bodyFail  atomic.Bool // the client's body broke off
+	coded     bool                    // the request has a Transfer-Encoding
+	connected atomic.Bool             // to the upstream
+	bodyEnd   atomic.Bool             // the client's body was read to its end
+	bodyFail  atomic.Pointer[trouble] // why the client's body broke off; nil: it has not
 }
 
 type exchangeKey struct{}

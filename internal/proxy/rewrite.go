@@ -1,11 +1,12 @@
 package proxy
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httputil"
-	"net/netip"
 	"net/url"
+	"os"
 	"strings"
 )
 
@@ -44,8 +45,12 @@ func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 		}
 	}
 	h := out.Header
+	client := p.clientOf(in)
 	if p.cfg.TrustsPeer(in) {
-		p.passOn(h, in.Header)
+		p.passOn(h, in.Header, client)
+	}
+	if client != "" && p.cfg.UserHeader != realIP {
+		h[realIP] = []string{client}
 	}
 	if to.Strip {
 		h[forwardedPrefix] = []string{strings.TrimSuffix(strings.Join(h[forwardedPrefix], ","), "/") + (&url.URL{Path: "/" + strings.Join(to.segments, "/")}).EscapedPath()}
@@ -77,36 +82,6 @@ func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 	if out.Body != nil {
 		out.Body = p.watchBody(in, out)
 	}
-}
-
-// ofPeer tells whether a field says something of the client that only a
-// trusted peer is believed.
-func (p *Proxy) ofPeer(name string) bool {
-	name = http.CanonicalHeaderKey(name)
-	return strings.HasPrefix(name, "X-Forwarded-") || name == "X-Real-Ip" || name == "Forwarded" ||
-		name == p.cfg.UserHeader && name != ""
-}
-
-// passOn copies what a trusted peer says of the client.
-func (p *Proxy) passOn(to, from http.Header) {
-	for name, values := range from {
-		switch {
-		case !p.ofPeer(name) || strings.Contains(name, "_") || name == "Forwarded":
-		case name == p.cfg.UserHeader && len(values) != 1:
-			// The upstream might read another one of them than is limited by.
-		default:
-			to[name] = values[:len(values):len(values)]
-		}
-	}
-}
-
-// peerOf returns the address of the peer, "" if it has none.
-func peerOf(r *http.Request) string {
-	addr, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return ""
-	}
-	return addr.Addr().Unmap().WithZone("").String()
 }
 
 // watchBody returns the body of out, which is that of in, made such that its
@@ -148,7 +123,11 @@ func (b *body) Read(to []byte) (int, error) {
 			b.trailer[name] = b.in.Trailer[name]
 		}
 	default:
-		b.exchange.bodyFail.Store(true)
+		failed := &badBody
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			failed = &slowBody
+		}
+		b.exchange.bodyFail.Store(failed)
 	}
 	return n, err
 }

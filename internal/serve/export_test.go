@@ -14,6 +14,8 @@ import (
 const (
 	DrainTimeout       = drainTimeout
 	WriteTimeout       = writeTimeout
+	ReadTimeout        = readTimeout
+	RestTimeout        = restTimeout
 	ProxyHeaderTimeout = proxyHeaderTimeout
 	Calm               = calm
 	LookEvery          = lookEvery
@@ -21,6 +23,9 @@ const (
 
 // WritePiece is what a client has to read within WriteTimeout.
 const WritePiece = writePiece
+
+// ReadPiece is what a client has to send within ReadTimeout.
+const ReadPiece = readPiece
 
 // NewErrorLog is where net/http logs.
 var NewErrorLog = newErrorLog
@@ -35,7 +40,16 @@ func ServerLimits(s *Server) string {
 // Hurry has a server that does not run yet wait less for a header, and for
 // clients to read.
 func Hurry(s *Server, header, write time.Duration) {
-	s.http.ReadHeaderTimeout, s.gate.writeTimeout = header, write
+	s.gate.writeTimeout = write
+	if s.http.ReadHeaderTimeout > 0 {
+		s.http.ReadHeaderTimeout = header
+	}
+}
+
+// HurryBodies has a server that does not run yet wait less for a piece of a body
+// whose length is stated, and for anything of another.
+func HurryBodies(s *Server, read, rest time.Duration) {
+	s.gate.readTimeout, s.gate.restTimeout = read, rest
 }
 
 // NewGate returns the gate of a listener, and its counts.
@@ -61,6 +75,11 @@ func Certificate(cert, key string, log *slog.Logger) (func(*tls.ClientHelloInfo)
 // Unstalled is the handler in front of next.
 func Unstalled(next http.Handler) http.Handler {
 	return unstalled(next, &gate{writeTimeout: writeTimeout})
+}
+
+// Untrickled is the handler in front of next.
+func Untrickled(next http.Handler) http.Handler {
+	return untrickled(next, &gate{readTimeout: readTimeout, restTimeout: restTimeout})
 }
 
 // Asked makes about the request that a question's header names.

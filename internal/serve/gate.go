@@ -74,6 +74,8 @@ type gate struct {
 	trust         Peers // proxies: a connection of theirs is for many clients
 	proxies       Peers // who must announce a client; none: nobody can
 	writeTimeout  time.Duration
+	readTimeout   time.Duration
+	restTimeout   time.Duration
 	headerTimeout time.Duration // of the PROXY header
 
 	overAll, overClient, notProxied refusals
@@ -101,6 +103,8 @@ func newGate(l net.Listener, cfg Config) *gate {
 		trust:         cfg.Trust,
 		proxies:       cfg.ProxyProtocol,
 		writeTimeout:  writeTimeout,
+		readTimeout:   readTimeout,
+		restTimeout:   restTimeout,
 		headerTimeout: proxyHeaderTimeout,
 		overAll: refusals{log: log, reason: "there are as many as --max-connections",
 			cure: "raise it, if these are clients and the limit of open files allows it"},

@@ -167,12 +167,13 @@ func New(cfg Config) (_ *Server, err error) {
 		limiter: limiter,
 		cut:     cut,
 		http: &http.Server{
-			Handler:           unstalled(handler, g),
+			Handler:           unstalled(untrickled(handler, g), g),
 			TLSConfig:         secure,
 			ReadHeaderTimeout: readHeaderTimeout,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeaderBytes,
-			// No WriteTimeout: a stream has no end. See conn and stream.
+			// No ReadTimeout or WriteTimeout: a stream has no end. See body, conn
+			// and stream.
 			HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: maxStreams, WriteByteTimeout: writeTimeout},
 			ErrorLog:    newErrorLog(cfg.Logger),
 			BaseContext: func(net.Listener) context.Context { return base },
@@ -209,11 +210,13 @@ func newHandler(cfg Config, limiter *weir.Limiter, client, proxies httpmw.Client
 		return limits.Handler(hello.Handler()), nil
 	}
 	upstream, err := proxy.New(proxy.Config{
-		Routes:     cfg.Routes,
-		TrustsPeer: proxies.TrustsPeer,
-		UserHeader: cfg.UserHeader,
-		Timeout:    cfg.Timeout,
-		Logger:     cfg.Logger,
+		Routes:       cfg.Routes,
+		TrustsPeer:   proxies.TrustsPeer,
+		ClientIP:     client.Addr,
+		ClientHeader: cfg.ClientIP.Header,
+		UserHeader:   cfg.UserHeader,
+		Timeout:      cfg.Timeout,
+		Logger:       cfg.Logger,
 	})
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,10 +77,13 @@ func TestAnswersThatNobodyReads(t *testing.T) {
 type deadlines struct {
 	http.ResponseWriter
 	began time.Time
+	mu    sync.Mutex
 	done  []string
 }
 
 func (d *deadlines) note(format string, args ...any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.done = append(d.done, fmt.Sprintf("%v ", time.Since(d.began))+fmt.Sprintf(format, args...))
 }
 
