@@ -115,9 +115,6 @@ func TestAdvisory_CVE_2026_35597(t *testing.T) {
 				h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/login", nil))
 			}()
 		}
-		if name == "abort" { // the client is gone, and no status with it: as the handler left it
-			continue
-		}
 		if tried != 3 {
 			t.Errorf("%s: %d tries at a limit of 3", name, tried)
 		}
