@@ -13,6 +13,9 @@
 //		// come back after d.RetryAfter
 //	}
 //
+// Open it once, at the start: limiters that are opened for each request know
+// nothing of each other and limit nothing. Package weirtest has a test for that.
+//
 // A request is under all policies at once: it is charged by each of them or by
 // none. What a key has used is not forgotten: not when memory is short and the
 // key is evicted, not on a restart, not when the clock is set, and not when a

@@ -14,7 +14,8 @@ type Preflight uint8
 const (
 	// PreflightApart counts them in buckets of their own with the same limits.
 	// So they neither eat a client's quota, nor fail for want of it, nor are a
-	// way round a limit. It is the zero value.
+	// way round a limit. A client may thus send up to twice its limit, half of
+	// it preflights. It is the zero value.
 	PreflightApart Preflight = iota
 	// PreflightSkip lets them all pass, and counts none. They must end in a
 	// handler that answers them cheaply, since anyone can send them.

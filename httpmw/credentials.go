@@ -1,6 +1,8 @@
 package httpmw
 
 import (
+	"bytes"
+	"encoding/base64"
 	"net/http"
 	"strings"
 )
@@ -18,7 +20,9 @@ func Bearer() Key { return Key{tag: tagBearer} }
 
 // BasicUser returns the key of the user in an Authorization field of the scheme
 // Basic (RFC 7617), whatever the password. Only a hash of the name is in the
-// key.
+// key. The case of the scheme and how many blanks follow it do not matter, nor,
+// as many servers have it, does what is in the base64 but no part of it: other
+// characters, padding that is missing, and '-' and '_' for '+' and '/'.
 //
 // A request without the field, with another scheme, with more than one field,
 // or with an empty name is limited by its client's address.
@@ -56,11 +60,37 @@ func bearerToken(r *http.Request) string {
 
 // basicUser returns the user of r, "" if there is none.
 func basicUser(r *http.Request) string {
-	if len(r.Header[fieldAuthorization]) != 1 {
+	scheme, encoded := cutBlank(headerValue(r, fieldAuthorization))
+	if !strings.EqualFold(scheme, "Basic") {
 		return ""
 	}
-	user, _, _ := r.BasicAuth()
-	return user
+	decoded, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		decoded = decodeLoosely(encoded)
+	}
+	user, _, ok := bytes.Cut(decoded, []byte{':'})
+	if !ok {
+		return ""
+	}
+	return string(user)
+}
+
+// decodeLoosely decodes base64 as servers do that take what is against the
+// standard: a client must not be without a name here that has one there.
+func decodeLoosely(encoded string) []byte {
+	encoded = strings.Map(func(c rune) rune {
+		switch {
+		case 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '+', c == '/':
+			return c
+		case c == '-':
+			return '+'
+		case c == '_':
+			return '/'
+		}
+		return -1
+	}, encoded)
+	decoded, _ := base64.RawStdEncoding.DecodeString(encoded) // but for a last character that is not a byte
+	return decoded
 }
 
 // clientCert returns the certificate of the client, nil if there is none or if

@@ -44,7 +44,8 @@
 //
 // A preflight (OPTIONS with Origin and Access-Control-Request-Method) is
 // counted in a bucket of its own with the same limit, so that it neither eats a
-// client's quota nor is a way round it. CORS middleware belongs outside of this
+// client's quota nor is a way round it: a client may send as many preflights as
+// it may other requests. CORS middleware belongs outside of this
 // one: then a refusal has the fields that let a script read it, and with
 // Config.ExposeFields the header fields too.
 //
@@ -54,6 +55,12 @@
 // not trusted, on a route that is never taken, round a handler twice. What a
 // Middleware sees of that it says in a [Warning], once, with what to do about
 // it.
+//
+// It cannot see that its limiter is one that was opened for this request alone:
+// such limiters know nothing of each other, and limit nothing. Open the limiter
+// and call [New] and [Middleware.Handler] at the start, not in a handler. A test
+// with AssertLimited of package weirtest fails if the limit is not there,
+// whatever the reason is.
 //
 // # What it needs
 //

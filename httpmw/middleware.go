@@ -47,6 +47,15 @@ type Config struct {
 	// in upper case. Where servers behind take a method from elsewhere, such as
 	// X-HTTP-Method-Override or a field of a form, want patterns without one. A
 	// policy without an entry is for all requests.
+	//
+	// So "/login", "/login/", "//login", "/./login", "/x/../login", "/%6Cogin",
+	// "/login;a=b", "\login" and "/login?a=b" are one, and with FoldCase so is
+	// "/LOGIN". Others are not: "/login.json", "/login.", "/login%00",
+	// "/login%20", what is encoded twice, such as "/%256Cogin", and what an
+	// outer handler or a server behind rewrites. Where the servers behind take
+	// some of these for the same, want patterns for them too, or a wider one,
+	// such as "POST /{page}". Around the very handler, behind the router, the
+	// Middleware needs no pattern.
 	Routes map[string][]string
 	// FoldCase has the paths in Routes, InFlight and ExemptRoutes match in any
 	// case, for where the servers behind do not tell "/login" from "/LOGIN".
@@ -119,6 +128,13 @@ type Config struct {
 	// least 10 seconds, at random, so that clients that were refused together
 	// do not come back together.
 	Jitter bool
+	// FailOpen lets requests pass for which the function of a Key, of Cost or
+	// Costs, or PartitionKey panics. No policy is asked about them and none of
+	// InFlight counts them; Stats.Failed does, and the log tells of them. Who
+	// can bring the panic about then has no limit at all. False, which is
+	// fail-closed, has them answered with status 503. A limiter that refuses
+	// for no policy, as one that is closed does, fails closed all the same.
+	FailOpen bool
 	// Logger gets what is wrong with the configuration, a few lines in the
 	// life of a Middleware. No line holds an address, a key or a value that
 	// came with a request. Nil means [slog.Default].
@@ -140,6 +156,7 @@ type Middleware struct {
 	exempt  *exemption // nil: none
 	fold    bool       // of Config.FoldCase
 	cost    func(*http.Request) int
+	open    bool // of Config.FailOpen
 	ip      ClientIP
 	refuser http.Handler
 	log     *slog.Logger
@@ -161,7 +178,8 @@ type Middleware struct {
 }
 
 // New returns a Middleware, or an error that names what is wrong with cfg or
-// with the limiter's policies, and what is allowed.
+// with the limiter's policies, and what is allowed. It is called at the start,
+// and not for each request: see Misuse in the doc of the package.
 //
 // The name of a policy goes into header fields: it starts with a letter or
 // '*', has at most 64 characters and no others than letters, digits and
@@ -177,6 +195,7 @@ func New(l Limiter, cfg Config) (*Middleware, error) {
 		limiter: l,
 		fold:    cfg.FoldCase,
 		cost:    cfg.Cost,
+		open:    cfg.FailOpen,
 		ip:      cfg.IP,
 		refuser: cfg.Refuse,
 		log:     cfg.Logger,
@@ -209,8 +228,9 @@ func New(l Limiter, cfg Config) (*Middleware, error) {
 // client waits for "100 Continue", so such a client has a second to send it.
 //
 // A request that cannot be counted does not pass but is answered with status
-// 503: one whose Key or Cost function panics, or that the limiter refuses
-// without a policy that does. If the handler panics, the panic goes on.
+// 503: one whose Key or Cost function panics, unless FailOpen lets it pass, or
+// that the limiter refuses without a policy that does. If the handler panics,
+// the panic goes on.
 func (m *Middleware) Handler(next http.Handler) http.Handler {
 	if next == nil {
 		panic("httpmw: Handler of a nil http.Handler")
@@ -233,7 +253,7 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 			m.release(s)
 			next.ServeHTTP(w, r)
 		case !m.admit(w, r, s): // releases s
-		case s.entered || s.settles:
+		case s.entered || s.settles || s.marked:
 			m.serve(next, w, s) // releases s
 		default:
 			m.release(s)
@@ -259,6 +279,10 @@ func hurry(w http.ResponseWriter, r *http.Request) {
 // admit decides on a request. Unless it may go on it answers it and releases s.
 func (m *Middleware) admit(w http.ResponseWriter, r *http.Request, s *scratch) bool {
 	if !m.identify(s, r) {
+		if m.open {
+			s.settles = false // nothing has been taken
+			return true
+		}
 		m.release(s)
 		hurry(w, r)
 		unavailable(w, r)
@@ -275,6 +299,9 @@ func (m *Middleware) admit(w http.ResponseWriter, r *http.Request, s *scratch) b
 	m.count(s, allowed)
 	m.noteNever(r, s.decisions)
 	m.inspect(s)
+	if m.nameless() {
+		m.noteAgain(w, s, allowed)
+	}
 	switch {
 	case allowed:
 		m.addFields(w.Header(), s)
@@ -284,7 +311,7 @@ func (m *Middleware) admit(w http.ResponseWriter, r *http.Request, s *scratch) b
 	default:
 		// Not for a quota: a limiter that is closed, say.
 		m.release(s)
-		m.noteFailure(r, "Limiter refused for no policy", "")
+		m.noteFailure(r, false, "Limiter refused for no policy", "")
 		hurry(w, r)
 		unavailable(w, r)
 	}
@@ -304,7 +331,7 @@ func (m *Middleware) identify(s *scratch, r *http.Request) (ok bool) {
 			if of < len(m.names) {
 				where += " of policy " + m.names[of]
 			}
-			m.noteFailure(r, where+" panicked", fmt.Sprintf("%T", v))
+			m.noteFailure(r, m.open, where+" panicked", fmt.Sprintf("%T", v))
 		}
 	}()
 	s.preflight = preflight(r) && m.preflights != PreflightCharge

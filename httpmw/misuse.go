@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -17,8 +16,14 @@ import (
 // seen, and stays in [Stats.Warnings].
 type Warning struct {
 	// Name tells what it is about: "untrusted-proxy", "private-client",
-	// "unknown-peer", "cost-over-burst", "never-asked", "charged-twice",
-	// "built-per-request", "one-key", "mixed-fields" or "long-partition-key".
+	// "busy-private-client", "unknown-peer", "cost-over-burst", "never-asked",
+	// "charged-twice", "built-per-request", "one-key", "mixed-fields" or
+	// "long-partition-key".
+	//
+	// A policy that charges a request twice is known by its name in the fields
+	// of [Draft11]. Without them "charged-twice" is said only of one Middleware
+	// that is around a handler twice, once such a request is in the sample of
+	// one in eight.
 	Name string
 	// Policy is the policy that it is about, "" if that is none or all.
 	Policy string
@@ -33,6 +38,7 @@ type misuse int
 const (
 	warnUntrusted misuse = iota
 	warnPrivate
+	warnCrowd
 	warnUnknown
 	warnNever
 	warnUnasked
@@ -54,6 +60,9 @@ var misuseTexts = [misuses]struct {
 	warnPrivate: {slog.LevelWarn, "private-client",
 		"a client has a private address and no proxy is trusted; if it is a proxy, all clients share its bucket: " +
 			"give its address to Config.IP"},
+	warnCrowd: {slog.LevelWarn, "busy-private-client",
+		"about a quarter of the requests or more have one private or loopback address as their client's; if it is a proxy, " +
+			"all clients behind it share its bucket: give its address to Config.IP too"},
 	warnUnknown: {slog.LevelWarn, "unknown-peer",
 		"peer without an address: such peers share one bucket; behind a proxy on a Unix socket have Config.IP trust it"},
 	warnNever: {slog.LevelError, "cost-over-burst",
@@ -114,40 +123,6 @@ func (m *Middleware) warned() []Warning {
 	return slices.Clone(m.warnings.list)
 }
 
-// noteTwice warns of policies that are in the lines of RateLimit-Policy already.
-func (m *Middleware) noteTwice(s *scratch, lines []string) {
-	if m.fields.set&Draft11 == 0 {
-		return // they have no names
-	}
-	for i, quoted := range m.fields.quoted {
-		if m.fields.shown(i, &s.decisions[i]) == (shownLimit{}) || m.said(warnTwice, i).Load() {
-			continue
-		}
-		for _, line := range lines {
-			if hasItem(line, quoted) {
-				m.warn(s.r, warnTwice, i)
-				break
-			}
-		}
-	}
-}
-
-// hasItem tells whether an item of a list begins with a quoted name; there may
-// be one that has it as a parameter.
-func hasItem(line, quoted string) bool {
-	for start := 0; ; {
-		at := strings.Index(line[start:], quoted)
-		if at < 0 {
-			return false
-		}
-		at += start
-		if at == 0 || line[at-1] == ' ' {
-			return true
-		}
-		start = at + len(quoted)
-	}
-}
-
 // maxWraps is how many calls of Handler while requests are served are taken for
 // routes that are added late.
 const maxWraps = 100
@@ -174,6 +149,8 @@ type watch struct {
 	wraps    atomic.Int64
 	votes    []votes // by policy of the limiter
 	seed     maphash.Seed
+	crowd    crowd
+	marked   atomic.Pointer[scratch] // of a request that is with the handler, if any: see noteAgain
 }
 
 const (
@@ -226,10 +203,7 @@ func (m *Middleware) inspect(s *scratch) {
 		return
 	}
 	m.noteUnasked(s)
-	// Of interest only where a key is made of it.
-	if s.how != unsought && m.ip.trustsNobody() && s.addr.IsPrivate() {
-		m.warn(s.r, warnPrivate, -1)
-	}
+	m.notePrivate(s)
 	for i := range m.watch.votes {
 		if v := &m.watch.votes[i]; !m.global[i] && s.costs[i] >= 0 && v.count(maphash.String(m.watch.seed, s.keys[i])) {
 			m.warn(s.r, warnMajority, i)

@@ -5,6 +5,7 @@ import (
 	"hash"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 
 	"github.com/seed-0c889b51/weir/bucket"
 )
@@ -32,6 +33,9 @@ type scratch struct {
 	forms   *forms // see readForms
 	settles bool   // there is something to settle afterwards
 	entered bool   // it holds slots
+
+	marked bool           // by noteAgain, until unmark
+	header atomic.Uintptr // where the header of the response is, if marked
 
 	// The sample of misuse.go.
 	skipped int // requests since the last that was looked at closely

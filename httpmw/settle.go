@@ -7,10 +7,14 @@ import (
 )
 
 // serve has next answer a request of which there is something left to do when
-// it is done: to settle what it cost, or to give back its slots. It releases s.
+// it is done: to settle what it cost, to give back its slots, or to take back
+// its mark. It releases s.
 func (m *Middleware) serve(next http.Handler, w http.ResponseWriter, s *scratch) {
 	defer m.release(s)
 	defer m.leave(s)
+	if s.marked {
+		defer m.unmark(s)
+	}
 	if !s.settles {
 		next.ServeHTTP(w, s.r)
 		return

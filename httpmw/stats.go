@@ -18,8 +18,9 @@ type Stats struct {
 	// UnknownClient counts those whose peer has no address, as on a Unix
 	// socket. They are limited together.
 	UnknownClient uint64
-	// Failed counts those answered with status 503 because they could not be
-	// counted: see [Middleware.Handler].
+	// Failed counts those that could not be counted against their limits, and
+	// were answered with status 503 or, with FailOpen, let pass: see
+	// [Middleware.Handler].
 	Failed uint64
 	// Exempt counts those that were not limited, as ExemptRoutes, Exempt or
 	// Preflight say.
@@ -137,11 +138,15 @@ func (m *Middleware) noteNever(r *http.Request, ds []bucket.Decision) {
 // noteFailure counts a request that cannot be counted against its limits, and
 // logs the first, second, fourth, eighth …: a client that can bring this about
 // must not fill the log.
-func (m *Middleware) noteFailure(r *http.Request, what, value string) {
+func (m *Middleware) noteFailure(r *http.Request, passes bool, what, value string) {
 	n := m.failed.Add(1)
 	if n&(n-1) != 0 {
 		return
 	}
-	m.log.LogAttrs(r.Context(), slog.LevelError, "a request could not be counted and was answered with 503",
+	message := "a request could not be counted and was answered with 503"
+	if passes {
+		message = "a request could not be counted and passes without a limit"
+	}
+	m.log.LogAttrs(r.Context(), slog.LevelError, message,
 		slog.String("cause", what), slog.String("type", value), slog.Uint64("times", n))
 }
