@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"hash/maphash"
 	"time"
 
 	"github.com/seed-0c889b51/weir/bucket"
@@ -32,7 +31,7 @@ func (r *Registry[K]) Charge(key K, n int) {
 	if n < 1 {
 		return
 	}
-	h := maphash.Comparable(r.seed, key)
+	h := r.mark(key)
 	s := r.shard(h)
 	s.mu.Lock()
 	e := s.find(key, h, r.limit.Load())
@@ -66,7 +65,7 @@ func (r *Registry[K]) Reset(key K) {
 // Wait takes n tokens from key's bucket as soon as they are there and returns
 // nil then; see [bucket.Bucket.Wait]. In a dry run nobody waits.
 func (r *Registry[K]) Wait(ctx context.Context, key K, n int) error {
-	h := maphash.Comparable(r.seed, key)
+	h := r.mark(key)
 	s := r.shard(h)
 	var act time.Time
 	return reserve.Wait(ctx, func(atMost time.Duration) (delay time.Duration, err error) {
@@ -106,7 +105,7 @@ func (r *Registry[K]) Wait(ctx context.Context, key K, n int) error {
 // with the key's entry, marked, and the time; nil if the key's bucket is full
 // anyhow.
 func (r *Registry[K]) giving(key K) (*shard[K], *entry[K], time.Duration) {
-	h := maphash.Comparable(r.seed, key)
+	h := r.mark(key)
 	s := r.shard(h)
 	p := r.lockFor(s, key, h)
 	at := r.now()

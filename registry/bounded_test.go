@@ -208,7 +208,7 @@ func TestPeekNeitherCreatesNorPromotes(t *testing.T) {
 func TestKeysInUseStay(t *testing.T) {
 	t.Parallel()
 	const size = 1 << 10
-	r := mustNew(t, registry.Config[int]{Limit: bucket.PerDay(1 << 30), Size: size})
+	r := mustNew(t, registry.Config[int]{Limit: bucket.Limit{Quota: 1, Window: day, Burst: 1 << 15}, Size: size})
 	// Each of some keys comes again after as many newcomers as half fill a shard.
 	const used = 32
 	for i := range 20 * size {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"hash/maphash"
 	"math"
 	"slices"
 	"sync"
@@ -151,7 +150,7 @@ func (g *Group[K]) decide(c *call[K], members []held[K]) (allowed, found bool) {
 		}
 		members = members[:len(members)+1] // an append would copy more than is set
 		m := &members[len(members)-1]
-		m.member, m.hash = i, maphash.Comparable(g.members[i].seed, c.keys[i])
+		m.member, m.hash = i, g.members[i].mark(c.keys[i])
 	}
 	locked := 0
 	var since time.Duration // the one reading of the clock, under the first lock
@@ -212,7 +211,7 @@ func (g *Group[K]) placings(c *call[K]) []placing {
 	places := make([]placing, len(c.keys))
 	for i, r := range g.members {
 		if c.cost(i) >= 0 {
-			places[i] = r.placing(c.keys[i], maphash.Comparable(r.seed, c.keys[i]))
+			places[i] = r.placing(c.keys[i], r.mark(c.keys[i]))
 		}
 	}
 	return places

@@ -162,7 +162,7 @@ func (r *Registry[K]) Allow(key K) bool {
 	if r.dry != nil {
 		return r.Take(key, 1).Allowed
 	}
-	h := maphash.Comparable(r.seed, key)
+	h := r.mark(key)
 	s := r.shard(h)
 	s.mu.Lock()
 	e := s.find(key, h, r.limit.Load())
@@ -184,7 +184,7 @@ func (r *Registry[K]) Allow(key K) bool {
 // Take takes n tokens from key's bucket if they are all there, and otherwise
 // none. An n below 1 takes nothing and is allowed.
 func (r *Registry[K]) Take(key K, n int) bucket.Decision {
-	h := maphash.Comparable(r.seed, key)
+	h := r.mark(key)
 	s := r.shard(h)
 	s.mu.Lock()
 	e := s.find(key, h, r.limit.Load())
@@ -272,7 +272,7 @@ func (r *Registry[K]) tellDry(e *entry[K]) {
 // Peek returns what Take would return, and takes nothing. It neither brings a
 // key into memory nor keeps it there.
 func (r *Registry[K]) Peek(key K, n int) bucket.Decision {
-	h := maphash.Comparable(r.seed, key)
+	h := r.mark(key)
 	s := r.shard(h)
 	s.mu.Lock()
 	if e, _ := s.look(key, h); e != nil && e.base == r.limit.Load().serial {
@@ -307,6 +307,9 @@ func (r *Registry[K]) peek(d *bucket.Decision, e *entry[K], at time.Duration, n 
 	e.tier.rule.Peek(d, e.level, at, n)
 	r.asked(d)
 }
+
+// mark returns the hash by which a key is found in memory.
+func (r *Registry[K]) mark(key K) uint64 { return maphash.Comparable(r.seed, key) }
 
 // shard returns the shard of a key with that hash.
 func (r *Registry[K]) shard(h uint64) *shard[K] {

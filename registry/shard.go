@@ -1,40 +1,30 @@
 package registry
 
 import (
-	"hash/maphash"
 	"sync"
 	"time"
-
-	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"github.com/seed-0c889b51/weir/bucket"
 )
 
 const slabSize = 128 // entries allocated at once
 
-// A shard keeps a part of the keys under a lock. simplelru and not lru.Cache,
-// because that calls back on eviction only after it has unlocked: a miss in
-// between would find the key neither here nor in the debt table, and get a
-// full bucket.
-//
-// The LRU says who is to go and nothing else. It orders numbers of slots, and a
-// key is found without it: a look-up in it would touch three entries to move
-// one to the front, which costs more than the decision.
+// A shard keeps a part of the keys under a lock: to find a key, to take from its
+// bucket and to evict another are one critical section.
 type shard[K comparable] struct {
 	mu    sync.Mutex
 	size  int
 	saved bool // by someone who reads what has changed
 
 	index index
-	order *simplelru.LRU[uint32, struct{}]
+	order order
 	// Entries are never freed: that of an evicted key is used again for the
 	// next. Being by number, they can be walked in slices.
 	slabs []*[slabSize]entry[K]
 	used  int // entries that have a key
 
-	bucket   bucket.Bucket // see unpack
-	arrivals uint32        // keys brought in, modulo 2³²
-	changed  []*entry[K]
+	bucket  bucket.Bucket // see unpack
+	changed []*entry[K]
 
 	allowed, denied, evicted uint64
 
@@ -50,7 +40,7 @@ type entry[K comparable] struct {
 	level bucket.Level
 	base  uint32 // number of the registry's limit under which tier was found
 	noted uint32 // the walk that has it from the debt table already, see recall
-	moved uint32 // shard.arrivals when it was last moved to the front
+	turn  turn
 	flags uint8
 }
 
@@ -60,6 +50,8 @@ const (
 	dry                 // see Registry.spent
 	back                // restored and not touched since, see Registry.Credit
 	listed              // in shard.changed
+	again               // used since it came, see order
+	regular             // see order
 )
 
 func (e *entry[K]) is(flag uint8) bool { return e.flags&flag != 0 }
@@ -67,9 +59,7 @@ func (e *entry[K]) is(flag uint8) bool { return e.flags&flag != 0 }
 func (s *shard[K]) init(size int, saved bool) error {
 	s.size, s.saved = size, saved
 	s.index.places = make([]uint64, firstPlaces)
-	order, err := simplelru.NewLRU[uint32, struct{}](size, nil)
-	s.order = order
-	return err
+	return s.order.init(size)
 }
 
 // entry returns the entry with that number.
@@ -103,16 +93,6 @@ func (s *shard[K]) find(key K, h uint64, base *tier) *entry[K] {
 	return e
 }
 
-// use moves an entry to the front of the order, unless it has been there since
-// less than a quarter of the entries was brought in: it is then far from the
-// end, and moving it would cost more than the decision.
-func (s *shard[K]) use(e *entry[K], slot uint32) {
-	if s.arrivals-e.moved >= uint32(s.size)/4 {
-		e.moved = s.arrivals
-		s.order.Get(slot)
-	}
-}
-
 // place returns key's entry, bringing it into memory if it is not there: with
 // what it owes, or full. The shard is locked.
 func (r *Registry[K]) place(s *shard[K], key K, p placing, at time.Duration) *entry[K] {
@@ -124,10 +104,9 @@ func (r *Registry[K]) place(s *shard[K], key K, p placing, at time.Duration) *en
 	}
 	e, slot = r.room(s, at)
 	*e = entry[K]{key: key, hash: p.hash, tier: p.tier, base: p.base.serial, level: p.tier.rule.Full(), flags: e.flags & listed}
-	s.arrivals++
-	e.moved = s.arrivals
 	s.index.add(p.mark, slot)
 	owed, noted, ok := r.debts.recall(p.hash, at)
+	s.arrive(e, slot, ok)
 	e.level = p.tier.rule.Owing(at, r.owes(owed, ok, p.tier.rule.Limit(), at))
 	if ok {
 		e.noted = noted
@@ -144,8 +123,8 @@ func (r *Registry[K]) place(s *shard[K], key K, p placing, at time.Duration) *en
 	return e
 }
 
-// room returns an entry for another key, that of the key used least lately if
-// there are as many as there may be.
+// room returns an entry for another key, that of the key whose turn it is to go
+// if there are as many as there may be.
 func (r *Registry[K]) room(s *shard[K], at time.Duration) (*entry[K], uint32) {
 	if s.used < s.size {
 		slot := uint32(s.used)
@@ -153,14 +132,12 @@ func (r *Registry[K]) room(s *shard[K], at time.Duration) (*entry[K], uint32) {
 			s.slabs = append(s.slabs, new([slabSize]entry[K]))
 		}
 		s.used++
-		s.order.Add(slot, struct{}{})
 		return s.entry(slot), slot
 	}
-	slot, _, _ := s.order.GetOldest()
-	s.order.Get(slot) // to the front
+	slot := s.leave()
 	e := s.entry(slot)
 	r.retire(s, e, at)
-	s.index.remove(maphash.Comparable(r.seed, e.key), slot)
+	s.index.remove(r.mark(e.key), slot)
 	return e, slot
 }
 
