@@ -16,8 +16,9 @@ const (
 	defaultSize = 1 << 16
 	maxSize     = min(1<<26, math.MaxInt>>10+1) // less where addresses have 32 bits
 	maxDebts    = min(1<<28, math.MaxInt>>6+1)
-	maxShards   = 32
-	minShard    = 64 // keys; smaller registries have fewer shards
+	fewShards   = 32
+	minShard    = 64      // keys; smaller registries have fewer shards
+	maxShard    = 1 << 17 // keys; larger registries have more, since an index grows under a lock
 )
 
 // A Config says what a [Registry] is to be.
@@ -143,8 +144,9 @@ func (r *Registry[K]) put(l bucket.Limit) error {
 
 // shardCount returns a power of two.
 func shardCount(size int) int {
-	n := max(size/minShard, 1)
-	return min(1<<(bits.Len(uint(n))-1), maxShards)
+	n := min(max(size/minShard, 1), fewShards)
+	n = max(n, (size+maxShard-1)/maxShard)
+	return 1 << (bits.Len(uint(n)) - 1)
 }
 
 // Limit returns the limit of keys that have none of their own, normalized.

@@ -24,3 +24,14 @@ func TestListOfChangesIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// There are a few shards for those who decide at once, and as many as keep each
+// small enough to be grown under its lock.
+func TestShardCount(t *testing.T) {
+	t.Parallel()
+	for size, want := range map[int]int{1: 1, 64: 1, 127: 1, 128: 2, 1 << 10: 16, 1 << 16: 32, 1 << 20: 32, 1 << 22: 32, 1 << 23: 64, 1 << 26: 512} {
+		if got := shardCount(size); got != want {
+			t.Errorf("%d shards for %d keys, want %d", got, size, want)
+		}
+	}
+}
