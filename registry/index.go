@@ -50,10 +50,14 @@ func (x *index) put(p uint64) {
 	x.places[i] = p
 }
 
-// remove forgets the slot of a hash, which is there.
+// remove forgets the slot of a hash, which is there. A key that is not equal to
+// itself has another hash each time, so that its slot has to be searched for.
 func (x *index) remove(hash uint64, slot uint32) {
 	gap := x.start(hash)
-	for x.places[gap] != uint64(tag(hash))<<32|uint64(slot+1) {
+	for x.places[gap] != 0 && uint32(x.places[gap]) != slot+1 {
+		gap = (gap + 1) & x.mask()
+	}
+	for uint32(x.places[gap]) != slot+1 {
 		gap = (gap + 1) & x.mask()
 	}
 	// What comes behind is moved up, but not past the place at which the search

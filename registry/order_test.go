@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -130,5 +131,25 @@ func TestOneArrivalDoesLittle(t *testing.T) {
 	}
 	if e, _ := s.look(newcomer, r.mark(newcomer)); e == nil {
 		t.Errorf("a newcomer was evicted by %d others", size/fewNewcomers-1)
+	}
+}
+
+// Keys that are not equal to themselves have no bucket, and do no harm either.
+func TestKeysUnlikeThemselves(t *testing.T) {
+	t.Parallel()
+	r, err := New(Config[float64]{Limit: slow, Size: 16})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 1000 {
+		r.Take(math.NaN(), 1)
+		r.Take(float64(i%8), 1)
+	}
+	s := &r.shards[0]
+	if s.used != 16 || s.index.taken != 16 || len(s.index.places) > 64 {
+		t.Errorf("%d entries, %d of %d places", s.used, s.index.taken, len(s.index.places))
+	}
+	if d := r.Peek(3, 1); d.Remaining != 1<<15-125 {
+		t.Errorf("of another key %d remain, want %d", d.Remaining, 1<<15-125)
 	}
 }
