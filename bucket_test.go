@@ -386,3 +386,21 @@ func TestLibraryLinksNothingElse(t *testing.T) {
 		}
 	}
 }
+
+func ExampleLimiter_Keys() {
+	l, _ := weir.Open("", weir.Policy{Name: "user", Limit: bucket.PerHour(3)})
+	for range 5 {
+		l.Allow("alice")
+	}
+	l.Allow("bob")
+	keys, _ := l.Keys("user")
+	for key, d := range keys {
+		fmt.Println(key, d.Remaining)
+	}
+	_, err := l.Keys("ip")
+	fmt.Println(err)
+	// Unordered output:
+	// alice 0
+	// bob 2
+	// weir: there is no policy "ip": want one of ["user"]
+}

@@ -3,6 +3,7 @@ package weir
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -187,6 +188,18 @@ func (l *Limiter) Reset(policy, key string) error {
 		r.Reset(l.hasher.fit([]string{key})[0])
 	}
 	return err
+}
+
+// Keys yields the keys of a policy that are in memory, in no certain order, each
+// with what Peek of one token would return: see [registry.Registry.Keys]. Keys
+// of more than 64 bytes are yielded as their hash. It is an error if there is no
+// such policy.
+func (l *Limiter) Keys(policy string) (iter.Seq2[string, bucket.Decision], error) {
+	r, err := l.member(policy)
+	if err != nil {
+		return nil, err
+	}
+	return r.Keys(), nil
 }
 
 // SetLimit changes the limit of a policy. What becomes of the tokens is said by
