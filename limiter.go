@@ -153,6 +153,12 @@ func (l *Limiter) DecideEach(into []bucket.Decision, costs []int, keys ...string
 	return l.group.DecideEach(into, costs, l.hasher.fit(keys)...)
 }
 
+// PeekEach stores in into what DecideEach would, and takes nothing: of policies
+// that would allow the request though another refuses it, what they hold.
+func (l *Limiter) PeekEach(into []bucket.Decision, costs []int, keys ...string) bool {
+	return l.group.PeekEach(into, costs, l.hasher.fit(keys)...)
+}
+
 // Settle makes up for what a request turned out to cost: under the i-th policy
 // it takes costs[i] tokens more, whether they are there or not, or gives
 // -costs[i] back, up to a full bucket. What is missing is refilled before

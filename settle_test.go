@@ -27,6 +27,17 @@ func ExampleLimiter_DecideEach() {
 	// true 98 4
 }
 
+func ExampleLimiter_PeekEach() {
+	l, _ := weir.Open("", weir.Policy{Name: "ip", Limit: bucket.PerHour(10)}, weir.Policy{Name: "user", Limit: bucket.PerHour(3)})
+	into := make([]bucket.Decision, 2)
+	for range 2 {
+		fmt.Println(l.PeekEach(into, []int{-1, 4}, "", "alice"), into[1].Remaining)
+	}
+	// Output:
+	// false 3
+	// false 3
+}
+
 func ExampleLimiter_Settle() {
 	limiter, _ := weir.Open("",
 		weir.Policy{Name: "requests", Limit: bucket.PerDay(100)},

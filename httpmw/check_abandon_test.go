@@ -77,21 +77,23 @@ func TestHangingUpGivesNothingBack(t *testing.T) {
 	}
 }
 
-// Of a request whose client was gone before its handler was done nothing is
-// given back, but more can be charged; one whose client waits is settled.
+// Of a request whose client was gone before there was a status nothing is given
+// back, but more can be charged; one whose client waited for it is settled.
 func TestSettleOfAnAbandonedRequest(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		why         string
-		gone        bool
+		gone, left  bool // before and after the status
 		cost, spent int
 	}{
-		{"less, and gone", true, 0, 10},
-		{"a little less, and gone", true, 9, 10},
-		{"the same, and gone", true, 10, 10},
-		{"more, and gone", true, 25, 25},
-		{"less, and there", false, 0, 0},
-		{"more, and there", false, 25, 25},
+		{"less, and gone", true, false, 0, 10},
+		{"a little less, and gone", true, false, 9, 10},
+		{"the same, and gone", true, false, 10, 10},
+		{"more, and gone", true, false, 25, 25},
+		{"less, and there", false, false, 0, 0},
+		{"more, and there", false, false, 25, 25},
+		{"less, and gone once it had its answer", false, true, 0, 0},
+		{"more, and gone once it had its answer", false, true, 25, 25},
 	} {
 		for _, end := range []any{nil, http.ErrAbortHandler} {
 			t.Run(fmt.Sprint(row.why, ", panic ", end), func(t *testing.T) {
@@ -105,6 +107,9 @@ func TestSettleOfAnAbandonedRequest(t *testing.T) {
 							cancel()
 						}
 						w.WriteHeader(http.StatusBadGateway)
+						if row.left {
+							cancel()
+						}
 						if end != nil {
 							panic(end)
 						}
@@ -118,5 +123,25 @@ func TestSettleOfAnAbandonedRequest(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A handler that gives up without a word, since its client is gone, has given
+// nothing back.
+func TestSettleWithoutAStatus(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	l := hundred()
+	h, _, _ := settling(t, l, func(httpmw.Outcome) int { return 0 }, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		cancel()
+		panic(http.ErrAbortHandler)
+	}))
+	func() {
+		defer func() { _ = recover() }()
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "GET", "/", nil))
+	}()
+	if got := spent(l); got != 10 {
+		t.Errorf("%d spent, want the 10 that were taken", got)
 	}
 }

@@ -295,6 +295,18 @@ func TestCheck_several_policies(t *testing.T) {
 			}
 		}
 	})
+
+	t.Run("08_nested", func(t *testing.T) {
+		t.Parallel()
+		// The window of the outer one ends in a day, and Retry-After is a second.
+		outer := limit(t, newPerKey(policy{name: "day", limit: bucket.PerDay(1000)}), httpmw.Config{})
+		inner := limit(t, newPerKey(policy{name: "burst", limit: bucket.PerSecond(1)}), httpmw.Config{})
+		h := outer.Middleware.Handler(inner.Handler)
+		if w := get(t, h); len(w.Header().Values("RateLimit")) != 2 {
+			t.Errorf("allowed: %q", w.Header())
+		}
+		want(t, get(t, h), 429, "RateLimit-Policy", `"day";q=1000;w=86400 | "burst";q=1;w=1`, "RateLimit", `"burst";r=0;t=1`, "Retry-After", "1")
+	})
 }
 
 // retryAfter returns the Retry-After of a refusal.

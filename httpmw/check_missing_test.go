@@ -295,6 +295,8 @@ func (l freshKeys) DecideEach(into []bucket.Decision, costs []int, keys ...strin
 	return into[0].Allowed
 }
 
+func (l freshKeys) PeekEach(into []bucket.Decision, costs []int, keys ...string) bool { return true }
+
 func (freshKeys) Settle([]int, ...string) {}
 
 // A million API keys that a client makes up are a million buckets, but it has

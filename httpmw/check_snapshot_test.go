@@ -105,7 +105,7 @@ func TestCheck_64_nothing_of_a_client_in_the_file(t *testing.T) {
 		files, size = files+1, size+len(text)
 		for name, value := range values {
 			for i := 0; i+8 <= len(value); i++ {
-				if bytes.Equal(value[i:i+8], make([]byte, 8)) { // which says nothing
+				if bytes.Count(value[i:i+8], []byte{0}) > 3 { // which says little, and files are full of it
 					continue
 				}
 				if bytes.Contains(text, value[i:i+8]) {

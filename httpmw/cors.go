@@ -67,7 +67,7 @@ func (m *Middleware) withoutFieldsOnRedirect(w http.ResponseWriter) http.Respons
 	if m.fields == nil {
 		return w
 	}
-	rec, wrapped := record(w)
+	rec, wrapped := record(w, nil)
 	rec.redirect = func(h http.Header) {
 		for _, name := range m.fields.own {
 			delete(h, name)

@@ -58,7 +58,7 @@ func TestOneOfSeveralPolicies_in_flight(t *testing.T) {
 	s := limit(t, defaultLimiter(), cfg)
 	var h http.Handler
 	h = s.Middleware.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		wantOnly(t, ask(t, h), 429, "RateLimit-Limit", "1", "RateLimit-Remaining", "0", "RateLimit-Reset", "7", "Retry-After", "7")
+		wantOnly(t, ask(t, h), 429, "RateLimit-Policy", "5;w=5", "RateLimit-Limit", "1", "RateLimit-Remaining", "0", "RateLimit-Reset", "7", "Retry-After", "7")
 	}))
 	wantOnly(t, ask(t, h), 200, "RateLimit-Policy", "5;w=5",
 		"RateLimit-Limit", "5", "RateLimit-Remaining", "4", "RateLimit-Reset", "4")

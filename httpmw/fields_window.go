@@ -2,6 +2,8 @@ package httpmw
 
 import (
 	"math/bits"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/seed-0c889b51/weir/bucket"
@@ -52,4 +54,26 @@ func ceilSeconds(d time.Duration) int64 {
 		s++
 	}
 	return s
+}
+
+// latestWindow returns the last end of a window that lines of RateLimit tell of.
+func latestWindow(lines []string) int64 {
+	var latest int64
+	for _, line := range lines {
+		for {
+			_, after, ok := strings.Cut(line, ";t=")
+			if !ok {
+				break
+			}
+			end := 0
+			for end < len(after) && '0' <= after[end] && after[end] <= '9' {
+				end++
+			}
+			if t, err := strconv.ParseInt(after[:end], 10, 64); err == nil {
+				latest = max(latest, t)
+			}
+			line = after[end:]
+		}
+	}
+	return latest
 }

@@ -147,9 +147,8 @@ func (m *Middleware) decide(s *scratch) bool {
 		locked++
 	}
 	if !free {
-		for i := range n {
-			s.costs[i], s.decisions[i] = notAsked, bucket.Decision{Allowed: true}
-		}
+		// The answer names all that refuse, and when the last of them would not.
+		m.limiter.PeekEach(s.decisions[:n], s.costs[:n], s.keys[:n]...)
 		return false
 	}
 	if !m.limiter.DecideEach(s.decisions[:n], s.costs[:n], s.keys[:n]...) {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 
@@ -81,13 +82,32 @@ func nested(t testing.TB, l httpmw.Limiter, cfg httpmw.Config, requests ...func(
 
 func one(*http.Request) {}
 
+// Whoever comes back after Retry-After is not refused for what could have been
+// told before: all limits that refuse are named, also where slots are full.
+func TestCheck_27_in_flight_and_rate(t *testing.T) {
+	t.Parallel()
+	l := newPerKey(policy{name: "day", limit: bucket.PerDay(1)})
+	got, m := nested(t, l, httpmw.Config{InFlight: []httpmw.InFlight{{Name: "busy", Key: httpmw.ByIP(), Max: 1}}}, one, one)
+	want(t, got[1], 429, "RateLimit-Policy", `"day";q=1;w=86400, "busy";q=1;qu="concurrent-requests"`,
+		"RateLimit", `"day";r=0;t=86400, "busy";r=0;t=1`, "Retry-After", "86400")
+	if p := decode(t, got[1].Body.Bytes()); !slices.Equal(p.Violated, []string{"day", "busy"}) {
+		t.Errorf("%+v", p)
+	}
+	if len(l.seen) != 1 {
+		t.Errorf("%d requests were charged, want the one that there was room for", len(l.seen))
+	}
+	if st := m.Stats().Policies; st[0].Denied != 1 || st[1].Denied != 1 {
+		t.Errorf("%+v", st)
+	}
+}
+
 func TestCheck_12_concurrency_has_a_unit_and_no_window(t *testing.T) {
 	t.Parallel()
 	l := defaultLimiter()
 	got, m := nested(t, l, httpmw.Config{InFlight: []httpmw.InFlight{{Name: "busy", Key: httpmw.ByIP(), Max: 2}}}, one, one, one)
 	want(t, got[0], 200, "RateLimit-Policy", `"default";q=5;w=5, "busy";q=2;qu="concurrent-requests"`, "RateLimit", `"default";r=4;t=4, "busy";r=1`, "Retry-After", "")
 	want(t, got[1], 200, "RateLimit", `"default";r=3;t=3, "busy";r=0`)
-	want(t, got[2], 429, "RateLimit-Policy", `"busy";q=2;qu="concurrent-requests"`, "RateLimit", `"busy";r=0;t=1`, "Retry-After", "1", "Cache-Control", "no-store")
+	want(t, got[2], 429, "RateLimit-Policy", `"default";q=5;w=5, "busy";q=2;qu="concurrent-requests"`, "RateLimit", `"busy";r=0;t=1`, "Retry-After", "1", "Cache-Control", "no-store")
 	p := decode(t, got[2].Body.Bytes())
 	if p.Type != "https://iana.org/assignments/http-problem-types#quota-exceeded" || len(p.Violated) != 1 || p.Violated[0] != "busy" {
 		t.Errorf("%+v", p)
@@ -96,7 +116,7 @@ func TestCheck_12_concurrency_has_a_unit_and_no_window(t *testing.T) {
 		t.Errorf("the limiter was asked about %d requests, want the 2 that there was room for", len(l.seen))
 	}
 	st := m.Stats().Policies
-	if st[0].Allowed != 2 || st[0].Denied != 0 || st[0].Spared != 0 || st[1].Allowed != 2 || st[1].Denied != 1 || st[1].InFlight != 0 {
+	if st[0].Allowed != 2 || st[0].Denied != 0 || st[0].Spared != 1 || st[1].Allowed != 2 || st[1].Denied != 1 || st[1].InFlight != 0 {
 		t.Errorf("%+v", st)
 	}
 }

@@ -78,6 +78,22 @@ func (l *perKey) DecideEach(into []bucket.Decision, costs []int, keys ...string)
 	return allowed
 }
 
+func (l *perKey) PeekEach(into []bucket.Decision, costs []int, keys ...string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	allowed := true
+	for i, p := range l.policies {
+		if into[i] = (bucket.Decision{Allowed: true}); costs[i] >= 0 {
+			into[i] = l.bucket(i, keys[i]).Peek(l.now, costs[i])
+		}
+		if p.dryRun {
+			into[i].DryRun, into[i].Allowed = true, true
+		}
+		allowed = allowed && into[i].Allowed
+	}
+	return allowed
+}
+
 func (l *perKey) Settle(costs []int, keys ...string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -125,6 +141,11 @@ type scripted struct {
 func (l scripted) Names() []string { return l.names }
 
 func (l scripted) DecideEach(into []bucket.Decision, _ []int, _ ...string) bool {
+	copy(into, l.decisions)
+	return l.allowed
+}
+
+func (l scripted) PeekEach(into []bucket.Decision, _ []int, _ ...string) bool {
 	copy(into, l.decisions)
 	return l.allowed
 }

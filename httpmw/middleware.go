@@ -24,6 +24,9 @@ type Limiter interface {
 	// cost is below 0 is not asked, and its decision is the zero one with
 	// Allowed set; one whose cost is 0 allows. It keeps no slice.
 	DecideEach(into []bucket.Decision, costs []int, keys ...string) bool
+	// PeekEach stores what DecideEach would, and takes nothing. It keeps no
+	// slice.
+	PeekEach(into []bucket.Decision, costs []int, keys ...string) bool
 	// Settle takes costs[i] tokens more under the i-th policy, whether they are
 	// there or not, or gives -costs[i] back. It keeps no slice.
 	Settle(costs []int, keys ...string)
@@ -119,7 +122,9 @@ type Config struct {
 	NoFieldsOnRedirect bool
 	// ExposeFields adds Access-Control-Expose-Headers with the names of the
 	// fields to responses to requests with an Origin field, so that scripts of
-	// other origins can read them.
+	// other origins can read them. That needs a CORS handler too, which should be
+	// outside of the Middleware: one inside does not see refusals, and may set
+	// that field anew.
 	ExposeFields bool
 	// Preflight says what becomes of CORS preflights. The zero value means
 	// [PreflightApart].

@@ -56,15 +56,15 @@ var misuseTexts = [misuses]struct {
 }{
 	warnUntrusted: {slog.LevelWarn, "untrusted-proxy",
 		"X-Forwarded-For or Forwarded from a peer that is not a trusted proxy is ignored; " +
-			"behind a proxy all clients share its bucket unless it is trusted: give its address to Config.IP"},
+			"behind a proxy all clients share its bucket unless it is trusted: give its address to Config.IP (weir serve: --trust)"},
 	warnPrivate: {slog.LevelWarn, "private-client",
 		"a client has a private address and no proxy is trusted; if it is a proxy, all clients share its bucket: " +
-			"give its address to Config.IP"},
+			"give its address to Config.IP (weir serve: --trust)"},
 	warnCrowd: {slog.LevelWarn, "busy-private-client",
 		"about a quarter of the requests or more have one private or loopback address as their client's; if it is a proxy, " +
-			"all clients behind it share its bucket: give its address to Config.IP too"},
+			"all clients behind it share its bucket: give its address to Config.IP too (weir serve: --trust)"},
 	warnUnknown: {slog.LevelWarn, "unknown-peer",
-		"peer without an address: such peers share one bucket; behind a proxy on a Unix socket have Config.IP trust it"},
+		"peer without an address: such peers share one bucket; behind a proxy on a Unix socket have Config.IP trust it (weir serve: --trust unix)"},
 	warnNever: {slog.LevelError, "cost-over-burst",
 		"a request costs more than the burst, so it is never allowed: lower the cost or raise the burst"},
 	warnUnasked: {slog.LevelWarn, "never-asked",
@@ -74,7 +74,7 @@ var misuseTexts = [misuses]struct {
 	warnBuilt: {slog.LevelWarn, "built-per-request",
 		"New or Middleware.Handler is called again and again: call them once for each handler, at the start, and keep what they return"},
 	warnMajority: {slog.LevelWarn, "one-key",
-		"more than half of the requests under the policy have one key; if it is a proxy's address, give it to Config.IP; " +
+		"more than half of the requests under the policy have one key; if it is a proxy's address, give it to Config.IP (weir serve: --trust); " +
 			"if many clients share the key, choose one that tells them apart"},
 	warnMixedDrafts: {slog.LevelWarn, "mixed-fields",
 		"a limiter outside has set RateLimit-Policy in another syntax, so this one's fields are left out: give both the same Config.Fields"},

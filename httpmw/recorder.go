@@ -11,7 +11,9 @@ import (
 // that it stands before. See record.
 type recorder struct {
 	w      http.ResponseWriter
-	status int // 0: none yet
+	r      *http.Request // nil: nobody asks whether it was late
+	status int           // 0: none yet
+	late   bool          // the client was gone before there was one
 	// redirect, if not nil, is called with the header before a status of 300 to
 	// 399 is sent.
 	redirect func(http.Header)
@@ -20,8 +22,8 @@ type recorder struct {
 // record returns a recorder before w, and the ResponseWriter to give to a
 // handler in its place: it has the optional interfaces that w has, so that a
 // handler that asks for one gets the same answer as without the recorder.
-func record(w http.ResponseWriter) (*recorder, http.ResponseWriter) {
-	r := &recorder{w: w}
+func record(w http.ResponseWriter, of *http.Request) (*recorder, http.ResponseWriter) {
+	r := &recorder{w: w, r: of}
 	_, f := w.(http.Flusher)
 	_, h := w.(http.Hijacker)
 	_, p := w.(http.Pusher)
@@ -79,7 +81,7 @@ func (r *recorder) WriteHeader(status int) {
 	// Those below 200 but for 101 are announcements; the first of the others
 	// is the status.
 	if r.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
-		r.status = status
+		r.note(status)
 		if r.redirect != nil && 300 <= status && status < 400 {
 			r.redirect(r.w.Header())
 		}
@@ -87,10 +89,16 @@ func (r *recorder) WriteHeader(status int) {
 	r.w.WriteHeader(status)
 }
 
+// note notes the status.
+func (r *recorder) note(status int) {
+	r.status = status
+	r.late = r.r != nil && r.r.Context().Err() != nil
+}
+
 // begin notes the status that goes out with the first byte of a body.
 func (r *recorder) begin() {
 	if r.status == 0 {
-		r.status = http.StatusOK
+		r.note(http.StatusOK)
 	}
 }
 

@@ -44,6 +44,11 @@ func (m *Middleware) refuse(w http.ResponseWriter, r *http.Request, s *scratch) 
 			values[1] = f.policy(s.decisions)
 		}
 		if (values[1] == "" || m.addPolicies(h, values[1:2:2], s)) && limitEnd > 0 {
+			if retry > 0 && latestWindow(h[fieldRateLimit]) > retry {
+				// Of a limiter outside, which let the request pass. Retry-After
+				// must not be before the end of a window that is told of.
+				delete(h, fieldRateLimit)
+			}
 			addField(h, fieldRateLimit, values[0:1:1])
 		}
 	}

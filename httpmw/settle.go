@@ -24,20 +24,23 @@ func (m *Middleware) serve(next http.Handler, w http.ResponseWriter, s *scratch)
 
 // serveAndSettle is serve for a request whose cost is to be settled.
 func (m *Middleware) serveAndSettle(next http.Handler, w http.ResponseWriter, s *scratch) {
-	rec, wrapped := record(w)
 	r, returned := s.r, false
+	rec, wrapped := record(w, r)
 	defer func() {
 		if returned {
 			rec.begin()
-			m.settle(s, Outcome{Request: r, Status: rec.status, Header: w.Header()})
+			m.settle(s, Outcome{Request: r, Status: rec.status, Header: w.Header()}, rec.late)
 			return
 		}
 		// The stack is still that of the panic when it goes on.
 		v := recover()
-		if v != nil && v != http.ErrAbortHandler {
-			rec.status = http.StatusInternalServerError
+		switch {
+		case v != nil && v != http.ErrAbortHandler:
+			rec.note(http.StatusInternalServerError)
+		case rec.status == 0:
+			rec.note(0)
 		}
-		m.settle(s, Outcome{Request: r, Status: rec.status, Header: w.Header()})
+		m.settle(s, Outcome{Request: r, Status: rec.status, Header: w.Header()}, rec.late)
 		if v != nil {
 			panic(v)
 		}
@@ -47,12 +50,11 @@ func (m *Middleware) serveAndSettle(next http.Handler, w http.ResponseWriter, s 
 }
 
 // settle makes up for the difference between what was taken for a request and
-// what it turned out to cost.
-func (m *Middleware) settle(s *scratch, o Outcome) {
+// what it turned out to cost. The client may have gone before there was a status:
+// it must not choose so what its request turns out to be, since a proxy answers
+// 502 for it, whatever the server behind has said.
+func (m *Middleware) settle(s *scratch, o Outcome, gone bool) {
 	n, any := len(m.policies), false
-	// A client that hangs up must not choose what its request turns out to be:
-	// a proxy answers 502 for it, whatever the server behind has said.
-	gone := o.Request.Context().Err() != nil
 	for i := range n {
 		taken := s.costs[i]
 		// What is not to be settled is as it should be. Nor is there anything

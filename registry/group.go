@@ -230,6 +230,20 @@ func (g *Group[K]) Peek(into []bucket.Decision, n int, keys ...K) bool {
 	return ok
 }
 
+// PeekEach is Peek with a cost for each registry, as DecideEach has them.
+func (g *Group[K]) PeekEach(into []bucket.Decision, costs []int, keys ...K) bool {
+	g.check(keys)
+	g.checkCosts(costs)
+	ok := true
+	for i, r := range g.members {
+		if into[i] = notAsked; costs[i] >= 0 {
+			into[i] = r.Peek(keys[i], costs[i])
+		}
+		ok = ok && into[i].Allowed
+	}
+	return ok
+}
+
 // Refund gives n tokens back to the bucket of each key; see [Registry.Refund].
 func (g *Group[K]) Refund(n int, keys ...K) {
 	g.check(keys)

@@ -126,7 +126,7 @@ func TestFlagInFlight(t *testing.T) {
 	}()
 	<-began
 	res := get(t, p.url, "127.0.0.1")
-	if got, want := res.Header.Get("RateLimit-Policy"), `"ip/in-flight";q=1;qu="concurrent-requests"`; res.StatusCode != 429 || got != want {
+	if got, want := res.Header.Get("RateLimit-Policy"), `"ip";q=100;w=60, "user";q=1000;w=86400, "ip/in-flight";q=1;qu="concurrent-requests"`; res.StatusCode != 429 || got != want {
 		t.Errorf("one too many: %d, %s, want 429, %s", res.StatusCode, got, want)
 	}
 	close(finish)

@@ -43,7 +43,7 @@ func (f *serveFlags) add(set *pflag.FlagSet) {
 	set.Var(&f.ipv6Prefix, "ipv6-prefix", "`BITS` of the network that IPv6 clients are limited by, 32 to 128")
 	set.StringArrayVar(&f.exempt, "exempt", nil, "`CIDR` or address of clients that are not limited; may be given several times")
 	set.Var(&f.fields, "fields", "`FORMS` of the fields that tell clients what they have left: draft-11, draft-7, draft-6, x or none, or one with x such as draft-6+x")
-	set.BoolVar(&f.exposeFields, "expose-fields", false, "let scripts of other origins read the fields (CORS)")
+	set.BoolVar(&f.exposeFields, "expose-fields", false, "let scripts of other origins read the fields (CORS) of the answers that the upstream lets them read")
 	set.BoolVar(&f.jitter, "jitter", true, "add up to a tenth, a minute at most, to Retry-After, so that clients that were refused together do not come back together")
 	set.Var(&f.forwardAuth, "forward-auth", "`PROXY` that asks weir whether its requests may go on, in place of --to: nginx (auth_request), caddy (forward_auth) or traefik (forwardAuth)")
 	set.Var(&f.denyStatus, "deny-status", "`STATUS` that --forward-auth refuses with, 403 or 429 (default 403 for nginx, which knows no other, and else 429)")

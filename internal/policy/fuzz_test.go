@@ -65,4 +65,6 @@ func (n named) Names() []string { return []string{string(n)} }
 
 func (n named) DecideEach([]bucket.Decision, []int, ...string) bool { return true }
 
+func (n named) PeekEach([]bucket.Decision, []int, ...string) bool { return true }
+
 func (n named) Settle([]int, ...string) {}

@@ -65,6 +65,8 @@ func (a *asked) DecideEach(into []bucket.Decision, _ []int, keys ...string) bool
 	return true
 }
 
+func (a *asked) PeekEach([]bucket.Decision, []int, ...string) bool { return true }
+
 func (a *asked) Settle([]int, ...string) {}
 
 // behind returns a middleware that asks a, and believes proxies of which no

@@ -18,13 +18,13 @@ func TestRequestsInFlight(t *testing.T) {
 		says   string
 	}{
 		{"ip 1", "X-Forwarded-For: 203.0.113.7", "X-Forwarded-For: 203.0.113.8", 429, 200,
-			`"ip/in-flight";q=1;qu="concurrent-requests"`, "in flight  ip: at most 1 at once\n"},
+			`"ip";q=100;w=86400, "ip/in-flight";q=1;qu="concurrent-requests"`, "in flight  ip: at most 1 at once\n"},
 		{"user 1", "X-User: alice", "X-User: bob", 429, 200,
-			`"user/in-flight";q=1;qu="concurrent-requests"`, "in flight  user: at most 1 at once\n"},
+			`"ip";q=100;w=86400, "user/in-flight";q=1;qu="concurrent-requests"`, "in flight  user: at most 1 at once\n"},
 		{"bearer 1", "Authorization: Bearer a", "Authorization: Bearer b", 429, 200,
-			`"bearer/in-flight";q=1;qu="concurrent-requests"`, "note       no --in-flight is by ip, user or global alone: "},
+			`"ip";q=100;w=86400, "bearer/in-flight";q=1;qu="concurrent-requests"`, "note       no --in-flight is by ip, user or global alone: "},
 		{"global 1", "X-User: alice", "X-User: bob", 503, 503,
-			`"global/in-flight";q=1;qu="concurrent-requests"`, "in flight  global: at most 1 at once\n"},
+			`"ip";q=100;w=86400, "global/in-flight";q=1;qu="concurrent-requests"`, "in flight  global: at most 1 at once\n"},
 	} {
 		t.Run(tt.limit, func(t *testing.T) {
 			t.Parallel()
