@@ -40,11 +40,16 @@ type Want struct {
 //     Forwarded, X-Real-IP or another field that claims an address. One that
 //     Request has set is left as it is, but for the first two: these get an
 //     address in front, which is where a client's claim ends up;
-//   - nor with another User-Agent, Accept-Language, Referer, cookie or query,
-//     with an Upgrade, or with HEAD in place of GET. What Request has set of
-//     these is left as it is, and only a pass with the status of the very first
-//     request counts. Other methods are not tried, and no CORS preflight: they
-//     may have limits of their own, or none;
+//   - nor with another User-Agent, Accept, Accept-Encoding, Accept-Language,
+//     Referer, Origin, X-Request-Id, cookie, query or Host, with a made up
+//     Authorization, X-Api-Key, Api-Key, X-Auth-Token or X-User, over HTTP/1.0,
+//     with an Upgrade, with HEAD in place of GET, or with its path spelled
+//     otherwise. What Request has set of these fields is left as it is, and only
+//     a pass with the status of the very first request counts. Other methods are
+//     not tried, and no CORS preflight: they may have limits of their own, or
+//     none;
+//   - nor from another address of its IPv6 network of 64 bits. That is not tried
+//     where Request sets a RemoteAddr;
 //   - a refusal has one Retry-After, in whole seconds above 0, and when that
 //     time is over the client passes;
 //   - at no time have more passed than the limit allows.

@@ -43,6 +43,7 @@ func (c *check) run() {
 	}
 	c.spoofed()
 	c.round()
+	c.network()
 	if c.others(); len(c.problems) == 0 {
 		c.retries()
 	}

@@ -1,6 +1,7 @@
 package weirtest
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 )
@@ -14,8 +15,31 @@ var rounds = []struct {
 }{
 	{"another User-Agent", unlessSet("User-Agent", "weirtest")},
 	{"another Accept-Language", unlessSet("Accept-Language", "tlh")},
+	{"another Accept", unlessSet("Accept", "text/x-weirtest, */*;q=0.1")},
+	{"another Accept-Encoding", unlessSet("Accept-Encoding", "weirtest")},
 	{"another Referer", unlessSet("Referer", "http://weirtest.example/")},
+	{"another Origin", unlessSet("Origin", "http://weirtest.example")},
+	{"another X-Request-Id", unlessSet("X-Request-Id", "weirtest")},
 	{"another cookie", unlessSet("Cookie", "weirtest=1")},
+	{"a made up Authorization", unlessSet("Authorization", "Bearer weirtest")},
+	{"a made up X-Api-Key", unlessSet("X-Api-Key", "weirtest")},
+	{"a made up Api-Key", unlessSet("Api-Key", "weirtest")},
+	{"a made up X-Auth-Token", unlessSet("X-Auth-Token", "weirtest")},
+	{"a made up X-User", unlessSet("X-User", "weirtest")},
+	{"another Host", func(r *http.Request) { r.Host = "weirtest.example" }},
+	{"HTTP/1.0", func(r *http.Request) {
+		if r.ProtoMajor == 1 {
+			r.Proto, r.ProtoMinor = "HTTP/1.0", 0
+		}
+	}},
+	{"a path with an empty segment", spelled("/%s")},
+	{"a path with a dot in it", spelled("/.%s")},
+	{"a path with an encoded letter", func(r *http.Request) {
+		if path := r.URL.Path; r.URL.RawPath == "" && len(path) > 1 && 'a' <= path[1] && path[1] <= 'z' {
+			r.URL.RawPath = fmt.Sprintf("/%%%X%s", path[1], path[2:])
+			r.RequestURI = r.URL.RequestURI()
+		}
+	}},
 	{"another query", func(r *http.Request) {
 		if r.URL.RawQuery == "" {
 			r.URL.RawQuery = "weirtest=1"
@@ -31,6 +55,16 @@ var rounds = []struct {
 			r.Method = http.MethodHead
 		}
 	}},
+}
+
+// spelled returns an edit that spells the path in another way.
+func spelled(format string) func(*http.Request) {
+	return func(r *http.Request) {
+		if path := r.URL.Path; strings.HasPrefix(path, "/") {
+			r.URL.Path, r.URL.RawPath = fmt.Sprintf(format, path), ""
+			r.RequestURI = r.URL.RequestURI()
+		}
+	}
 }
 
 // unlessSet returns an edit that sets a field that is not there.

@@ -1,6 +1,7 @@
 package weirtest_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -81,7 +82,10 @@ func sliding(t *testing.T, inner http.Handler) http.Handler {
 	}
 	clients := map[string]*client{}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		addr := netip.MustParseAddrPort(r.RemoteAddr).Addr().String()
+		addr := "IPv6"
+		if ip := netip.MustParseAddrPort(r.RemoteAddr).Addr(); ip.Is4() {
+			addr = ip.String()
+		}
 		c := clients[addr]
 		if c == nil {
 			c = &client{left: 5}
@@ -152,7 +156,22 @@ func TestAssertLimited_round(t *testing.T) {
 		"Referer in the key":         {handler: field("Referer"), passes: "another Referer"},
 		"cookies in the key":         {handler: field("Cookie"), passes: "another cookie"},
 		"the query in the key":       {handler: with(func(r *http.Request) string { return r.URL.RawQuery }), passes: "another query"},
-		"the target in the key":      {handler: with(func(r *http.Request) string { return r.RequestURI }), passes: "another query"},
+		"the target in the key":      {handler: with(func(r *http.Request) string { return r.RequestURI }), passes: "a path with an empty segment, a path with a dot in it, another query"},
+		"Accept in the key":          {handler: field("Accept"), passes: "another Accept"},
+		"Accept-Encoding in the key": {handler: field("Accept-Encoding"), passes: "another Accept-Encoding"},
+		"Origin in the key":          {handler: field("Origin"), passes: "another Origin"},
+		"X-Request-Id in the key":    {handler: field("X-Request-Id"), passes: "another X-Request-Id"},
+		"any Authorization":          {handler: five(httpmw.Header("Authorization")), passes: "a made up Authorization"},
+		"any X-Api-Key":              {handler: five(httpmw.Header("X-Api-Key")), passes: "a made up X-Api-Key"},
+		"any Api-Key":                {handler: five(httpmw.Header("Api-Key")), passes: "a made up Api-Key"},
+		"any X-Auth-Token":           {handler: five(httpmw.Header("X-Auth-Token")), passes: "a made up X-Auth-Token"},
+		"any X-User":                 {handler: field("X-User"), passes: "a made up X-User"},
+		"the host in the key":        {handler: with(func(r *http.Request) string { return r.Host }), passes: "another Host"},
+		"the protocol in the key":    {handler: with(func(r *http.Request) string { return r.Proto }), passes: "HTTP/1.0"},
+		"the path as it is sent": {
+			handler: with(func(r *http.Request) string { return r.URL.EscapedPath() }),
+			edit:    func(r *http.Request) { r.URL.Path = "/search" },
+			passes:  "a path with an empty segment, a path with a dot in it, a path with an encoded letter"},
 		"only GET is limited": {
 			handler: free(func(r *http.Request) bool { return r.Method != "GET" }), passes: "HEAD in place of GET"},
 		"an Upgrade is free": {
@@ -198,6 +217,36 @@ func TestAssertLimited_round(t *testing.T) {
 				case test.passes != "" && len(r.said) == 1 && strings.Contains(r.said[0], "over its limit passes with "+test.passes+": whoever"):
 				default:
 					t.Errorf("it said %q, want that a client passes with %q", r.said, test.passes)
+				}
+			})
+		})
+	}
+}
+
+// Who is limited by an address of IPv6 has 2^64 of them.
+func TestAssertLimited_network(t *testing.T) {
+	t.Parallel()
+	byAddress := httpmw.Func(func(r *http.Request) string { return netip.MustParseAddrPort(r.RemoteAddr).Addr().String() })
+	for why, test := range map[string]struct {
+		key     httpmw.Key
+		request func(int) *http.Request
+		says    string
+	}{
+		"by address": {key: byAddress, says: "passes from another address of it when it is over its limit"},
+		"by network": {key: httpmw.ByNetwork(32, 56)},
+		"by address, behind a proxy of the test": {key: byAddress, request: func(client int) *http.Request {
+			r := httptest.NewRequest("GET", "/", nil)
+			r.RemoteAddr = fmt.Sprintf("198.51.100.%d:1", client)
+			return r
+		}},
+	} {
+		t.Run(why, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := &recorder{}
+				weirtest.AssertLimited(r, five(test.key)(t, hello), weirtest.Want{Limit: fivePerMinute, Request: test.request})
+				if (test.says == "") != (len(r.said) == 0) || len(r.said) > 0 && !strings.Contains(r.said[0], test.says) {
+					t.Errorf("it said %q, want %q", r.said, test.says)
 				}
 			})
 		})
