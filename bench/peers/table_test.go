@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -14,6 +15,8 @@ import (
 var (
 	rounds = flag.Int("rounds", 1, "how many `rounds` TestTable measures")
 	slot   = flag.Duration("slot", 50*time.Millisecond, "about how `long` TestTable asks a peer at a time")
+
+	markdown = flag.String("markdown", "", "`file` that TestTable writes its tables to")
 )
 
 // What weir is to reach: its time as a part of that of the fastest peer that
@@ -34,18 +37,30 @@ type measured struct {
 // TestTable measures all peers side by side: in each round each is asked for a
 // slot, one after the other, another one first each time. It fails if an answer
 // is not the expected one. A target that is missed is in the table, and no
-// failure.
+// failure. What it prints is Markdown.
 //
 // Not parallel: nothing else should run.
 func TestTable(t *testing.T) {
 	if *rounds < 1 || *slot <= 0 {
 		t.Fatalf("-rounds %d, -slot %v: want 1 or more, and more than 0s", *rounds, *slot)
 	}
+	var results []result
 	for _, s := range scenarios {
-		t.Run(s.name, func(t *testing.T) {
-			t.Log("\n" + table(s, measure(t, s)))
-		})
+		results = append(results, result{s, measure(t, s)})
 	}
+	text := figures(results) + "\n" + verdicts(results)
+	t.Log("\n" + text)
+	if *markdown != "" {
+		if err := os.WriteFile(*markdown, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A result is what all peers took in a scenario.
+type result struct {
+	scenario scenario
+	all      []measured
 }
 
 // measure has all peers take turns in a scenario.
@@ -85,32 +100,49 @@ func measure(t *testing.T, s scenario) []measured {
 	return all
 }
 
-// table prints what was measured, and whether the targets are reached.
-func table(s scenario, all []measured) string {
+// figures is a table of ns a request, allocations a request, and times weir's.
+func figures(results []result) string {
 	var out strings.Builder
-	ours := find(all, weirMemory)
-	fmt.Fprintf(&out, "%-12s %9s %7s %8s  %s\n", s.name, "ns", "allocs", "to weir", "range of that")
-	for _, m := range all {
-		each := ratios(m.ns, ours.ns)
-		note := ""
-		if len(m.peer.fields) == 0 && !m.peer.unlimited {
-			note = "  (no header fields)"
+	out.WriteString("| |")
+	for _, r := range results {
+		fmt.Fprintf(&out, " %s | | |", r.scenario.name)
+	}
+	out.WriteString("\n|---|" + strings.Repeat("---:|---:|---:|", len(results)) + "\n")
+	for i, p := range results[0].all {
+		fmt.Fprintf(&out, "| %s |", p.peer.name)
+		for _, r := range results {
+			m := r.all[i]
+			fmt.Fprintf(&out, " %.0f | %.0f | %.2f |", median(m.ns), median(m.allocs), median(ratios(m.ns, find(r.all, weirMemory).ns)))
 		}
-		fmt.Fprintf(&out, "%-12s %9.0f %7.1f %8.2f  %.2f to %.2f%s\n",
-			m.peer.name, median(m.ns), median(m.allocs), median(each), slices.Min(each), slices.Max(each), note)
+		out.WriteString("\n")
 	}
-	best, target := fastest(all), targetDenied
-	if s.allowed {
-		target = targetAllowed
+	return out.String()
+}
+
+// verdicts is a table of weir beside the fastest peer that sends header fields,
+// and of its allocations beside those of the handler alone.
+func verdicts(results []result) string {
+	var out strings.Builder
+	out.WriteString("| | target | weir | weir-file | beside | |\n|---|---:|---:|---:|---|---|\n")
+	row := func(name string, target float64, format string, weir, file float64, against string) {
+		fmt.Fprintf(&out, "| %s | %v | "+format+" | "+format+" | %s | %s |\n", name, target, weir, file, against, verdict(max(weir, file), target))
 	}
-	nothing := find(all, bare)
-	for _, name := range []string{weirMemory, weirFile} {
-		m := find(all, name)
-		ratio := median(ratios(m.ns, best.ns))
-		extra := median(m.allocs) - median(nothing.allocs)
-		fmt.Fprintf(&out, "%s is at %.2f of %s, the fastest with fields: target %.1f %s; %.1f allocations more than the handler: target %d %s\n",
-			name, ratio, best.peer.name, target, verdict(ratio, target), extra, targetAllocs, verdict(math.Round(10*extra)/10, targetAllocs))
+	extra := map[string]float64{}
+	for _, r := range results {
+		best, target := fastest(r.all), targetDenied
+		if r.scenario.allowed {
+			target = targetAllowed
+		}
+		var got []float64
+		for _, name := range []string{weirMemory, weirFile} {
+			m := find(r.all, name)
+			got = append(got, median(ratios(m.ns, best.ns)))
+			more := math.Round(10*(median(m.allocs)-median(find(r.all, bare).allocs))) / 10
+			extra[name] = max(extra[name], more)
+		}
+		row(r.scenario.name, target, "%.2f", got[0], got[1], best.peer.name)
 	}
+	row("allocations more than the handler", targetAllocs, "%.0f", extra[weirMemory], extra[weirFile], "")
 	return out.String()
 }
 
@@ -148,7 +180,7 @@ func verdict(value, target float64) string {
 	if value <= target {
 		return "reached"
 	}
-	return "MISSED"
+	return "**missed**"
 }
 
 func TestTableSaysWhatWasMeasured(t *testing.T) {
@@ -165,26 +197,23 @@ func TestTableSaysWhatWasMeasured(t *testing.T) {
 		made("quick", false, fields, 10, 100, 100, 1000),
 		made("fieldless", false, nil, 3, 10, 10, 100),
 	}
-	for _, row := range []struct {
-		why     string
-		allowed bool
-		want    []string
-	}{
-		{"a ratio is the median of those of the rounds, and the peer without fields is not the fastest", true,
-			[]string{"weir is at 0.40 of quick, the fastest with fields: target 0.5 reached; 6.0 allocations more than the handler: target 6 reached"}},
-		{"ratio and allocations over the targets", true,
-			[]string{"weir-file is at 0.60 of quick, the fastest with fields: target 0.5 MISSED; 7.0 allocations more than the handler: target 6 MISSED"}},
-		{"at the target it is reached", false, []string{"weir is at 0.40 of quick, the fastest with fields: target 0.4 reached"}},
-		{"a line for each peer", true, []string{
-			"quick              100    10.0     2.50  2.00 to 2.50\n",
-			"fieldless           10     3.0     0.25  0.20 to 0.25  (no header fields)\n"}},
+	got := figures([]result{{scenario{name: "a", allowed: true}, all}, {scenario{name: "d"}, all}}) +
+		verdicts([]result{{scenario{name: "a", allowed: true}, all}, {scenario{name: "d"}, all}})
+	for _, row := range []struct{ why, want string }{
+		{"three columns a scenario", "| | a | | | d | | |\n|---|---:|---:|---:|---:|---:|---:|\n"},
+		{"a line for each peer, of both", "| quick | 100 | 10 | 2.50 | 100 | 10 | 2.50 |\n"},
+		{"a ratio is the median of those of the rounds, and the peer without fields is not the fastest; weir-file is over", "| a | 0.5 | 0.40 | 0.60 | quick | **missed** |\n"},
+		{"what is denied has a target of its own", "| d | 0.4 | 0.40 | 0.60 | quick | **missed** |\n"},
+		{"allocations beside those of the handler", "| allocations more than the handler | 6 | 6 | 7 |  | **missed** |\n"},
 	} {
-		got := table(scenario{name: "s", allowed: row.allowed}, all)
-		for _, want := range row.want {
-			if !strings.Contains(got, want) {
-				t.Errorf("%s: %q is not in\n%s", row.why, want, got)
-			}
+		if !strings.Contains(got, row.want) {
+			t.Errorf("%s: %q is not in\n%s", row.why, row.want, got)
 		}
+	}
+	reached := slices.Clone(all)
+	reached[2] = made(weirFile, true, fields, 7, 40, 50, 400)
+	if got, want := verdicts([]result{{scenario{name: "d"}, reached}}), "| d | 0.4 | 0.40 | 0.40 | quick | reached |\n| allocations more than the handler | 6 | 6 | 6 |  | reached |\n"; !strings.Contains(got, want) {
+		t.Errorf("at the targets they are reached: %q is not in\n%s", want, got)
 	}
 	if got := median([]float64{4, 1, 3, 2}); got != 2.5 {
 		t.Errorf("median of 1 to 4 is %v: want 2.5", got)

@@ -23,6 +23,7 @@ const (
 	exitFailed = 1 // at run time, such as an address in use
 	exitUsage  = 2 // an unknown command, flag or argument
 	exitConfig = 3 // a value that is not valid
+	exitUnmet  = 4 // an expectation of bench was not met
 )
 
 // A World is what a run of the command has to do with.
@@ -42,8 +43,8 @@ type World struct {
 
 // Run runs the command until it is done or ctx ends, and returns the code to
 // exit with: 0 if all went well, 1 if it failed, 2 for an unknown command, flag
-// or argument, 3 for a value that is not valid. What went wrong is one line
-// on Stderr.
+// or argument, 3 for a value that is not valid, 4 if bench found something not
+// to be as expected. What went wrong is one line on Stderr.
 func Run(ctx context.Context, w World) int {
 	out := &output{to: w.Stdout}
 	w.Stdout = out
@@ -58,7 +59,10 @@ func Run(ctx context.Context, w World) int {
 	}
 	fmt.Fprintln(w.Stderr, "weir: "+oneline.Text(err.Error()))
 	var failed runError
+	var unmet unmetError
 	switch {
+	case errors.As(err, &unmet):
+		return exitUnmet
 	case errors.Is(err, serve.ErrConfig):
 		return exitConfig
 	case errors.As(err, &failed):
@@ -117,7 +121,7 @@ in a file and survives restarts.`,
 	root.SetIn(w.Stdin)
 	root.SetOut(w.Stdout)
 	root.SetErr(w.Stderr)
-	root.AddCommand(newServe(w), newState(w), newVersion(w.Stdout))
+	root.AddCommand(newServe(w), newState(w), newBench(w), newVersion(w.Stdout))
 	root.SetHelpCommand(newHelp())
 	root.SetFlagErrorFunc(flagError)
 	root.InitDefaultCompletionCmd()

@@ -15,12 +15,13 @@ import (
 	"github.com/seed-0c889b51/weir/persist"
 )
 
-// weir state verify runs its own program again, which here is the test binary.
+// weir state verify and weir bench run their own program again, which here is the
+// test binary.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 4 && os.Args[4] == deadly {
 		panic("a file that no reader survives")
 	}
-	if len(os.Args) > 1 && os.Args[1] == "state" {
+	if len(os.Args) > 1 && (os.Args[1] == "state" || os.Args[1] == "bench") {
 		os.Exit(cli.Run(context.Background(), cli.World{Args: os.Args[1:], Stdout: os.Stdout, Stderr: os.Stderr, Force: context.Background()}))
 	}
 	os.Exit(m.Run())
