@@ -12,23 +12,26 @@ const slabSize = 128 // entries allocated at once
 // A shard keeps a part of the keys under a lock: to find a key, to take from its
 // bucket and to evict another are one critical section.
 type shard[K comparable] struct {
-	mu    sync.Mutex
+	// What a hit writes is on one cache line, which goes from one processor to
+	// the next, and what it only reads on others, which all can have.
+	mu              sync.Mutex
+	allowed, denied uint64
+	_               [64 - 24]byte
+
 	size  int
 	saved bool // by someone who reads what has changed
-
+	used  int  // entries that have a key
 	index index
-	order order
 	// Entries are never freed: that of an evicted key is used again for the
 	// next. Being by number, they can be walked in slices.
 	slabs []*[slabSize]entry[K]
-	used  int // entries that have a key
 
+	order   order
+	evicted uint64
 	bucket  bucket.Bucket // see unpack
 	changed []*entry[K]
 
-	allowed, denied, evicted uint64
-
-	_ [64]byte // keeps the locks of two shards off one cache line
+	_ [64]byte // keeps the locks of two shards apart
 }
 
 // An entry is the bucket of a key that is in memory. With a string for a key it
