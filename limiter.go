@@ -55,14 +55,13 @@ func assemble(cfg Config) (*Limiter, error) {
 		return nil, err
 	}
 	l := &Limiter{policies: cfg.Policies}
-	var w *writer
 	if cfg.Path != "" {
-		if w, err = newWriter(l, cfg); err != nil {
+		if l.writer, err = newWriter(l, cfg); err != nil {
 			return nil, err
 		}
 	}
 	// All that can be wrong is found before the file is touched.
-	if err := l.build(w); err != nil {
+	if err := l.build(); err != nil {
 		return nil, err
 	}
 	if cfg.Path == "" {
@@ -74,31 +73,22 @@ func assemble(cfg Config) (*Limiter, error) {
 		}
 		return l, nil
 	}
+	w := l.writer
 	w.file, err = persist.Open(cfg.Path, persist.Config{Interval: cfg.Interval, Secret: cfg.Secret, Logger: cfg.Logger})
 	if err != nil {
 		return nil, err
 	}
 	l.hasher = newHasher(w.file.Secret())
-	l.writer = w
-	l.restored = l.writer.restore()
-	l.writer.logRestored(cfg.Path, l.restored)
-	go l.writer.run()
+	l.restored = w.restore()
+	w.logRestored(cfg.Path, l.restored)
+	go w.run()
 	return l, nil
 }
 
-// build makes the registries, which w saves unless it is nil.
-func (l *Limiter) build(w *writer) error {
+// build makes the registries.
+func (l *Limiter) build() error {
 	for _, p := range l.policies {
-		cfg := registry.Config[string]{
-			Limit: p.Limit, LimitFor: p.LimitFor, DryRun: p.DryRun, Change: p.Change, Size: p.Size, Debts: p.Debts,
-		}
-		if w != nil {
-			cfg.Hash = func(key string) uint64 { return l.hasher.hash(key) } // of the file, once it is open
-			if w.savesSoon(p) {
-				cfg.Dry = w.dry
-			}
-		}
-		r, err := registry.New(cfg)
+		r, err := l.newRegistry(p)
 		if err != nil {
 			return fmt.Errorf("policy %q: %w", p.Name, err)
 		}
@@ -107,6 +97,25 @@ func (l *Limiter) build(w *writer) error {
 	var err error
 	l.group, err = registry.NewGroup(l.members...)
 	return err
+}
+
+// newRegistry returns a registry for a policy.
+func (l *Limiter) newRegistry(p Policy) (*registry.Registry[string], error) {
+	return registry.New(l.registryConfig(p))
+}
+
+// registryConfig says what the registry of a policy is to be.
+func (l *Limiter) registryConfig(p Policy) registry.Config[string] {
+	cfg := registry.Config[string]{
+		Limit: p.Limit, LimitFor: p.LimitFor, DryRun: p.DryRun, Change: p.Change, Size: p.Size, Debts: p.Debts,
+	}
+	if l.writer != nil {
+		cfg.Hash = func(key string) uint64 { return l.hasher.hash(key) } // of the file, once it is open
+		if l.writer.savesSoon(p) {
+			cfg.Dry = l.writer.dry
+		}
+	}
+	return cfg
 }
 
 // Names returns the names of the policies in order.

@@ -34,7 +34,7 @@ func (r *Registry[K]) Charge(key K, n int) {
 	h := r.mark(key)
 	s := r.shard(h)
 	s.mu.Lock()
-	e := s.find(key, h, r.limit.Load())
+	e := s.find(key, h, r.terms.Load())
 	at := r.now()
 	if e == nil {
 		s.mu.Unlock()
@@ -73,7 +73,7 @@ func (r *Registry[K]) Wait(ctx context.Context, key K, n int) error {
 		defer s.mu.Unlock()
 		at := r.now()
 		e := r.place(s, key, p, at)
-		if r.dryRun {
+		if r.terms.Load().dryRun {
 			var d bucket.Decision
 			r.take(&d, s, e, n, at)
 			return 0, nil

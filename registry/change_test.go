@@ -419,3 +419,64 @@ func TestTheLargestRegistry(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// All that can be configured is in force for the next request, and buckets stay.
+func TestConfigure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := registry.Config[string]{Limit: bucket.PerDay(10), Size: 16}
+		r := mustNew(t, cfg)
+		r.Take("a", 4)
+		r.Take("b", 4)
+		remaining := func(why string, key string, want int) {
+			t.Helper()
+			if d := r.Peek(key, 1); d.Remaining != want {
+				t.Errorf("%s: %q has %d left, want %d", why, key, d.Remaining, want)
+			}
+		}
+		bad := cfg
+		bad.Limit.Quota = -1
+		if err := r.Configure(bad); err == nil || r.Limit() != bucket.PerDay(10) {
+			t.Errorf("a bad limit: %v, and the limit is %v", err, r.Limit())
+		}
+		bad = cfg
+		bad.Change = 99
+		if err := r.Configure(bad); err == nil {
+			t.Error("a bad change is no error")
+		}
+		remaining("after an error", "a", 6)
+
+		cfg.LimitFor = func(key string) bucket.Limit {
+			if key == "a" {
+				return bucket.PerDay(100)
+			}
+			return bucket.Limit{}
+		}
+		if err := r.Configure(cfg); err != nil {
+			t.Fatal(err)
+		}
+		remaining("a limit of its own", "a", 96)
+		remaining("none of its own", "b", 6)
+		if err := r.SetLimit(bucket.PerDay(5)); err != nil {
+			t.Fatal(err)
+		}
+		remaining("SetLimit leaves the rest", "a", 96)
+		remaining("and is for who has none of its own", "b", 1)
+
+		dry := make(chan struct{}, 1)
+		cfg.LimitFor, cfg.DryRun, cfg.Dry, cfg.Change, cfg.Size = nil, true, dry, bucket.StartOver, 1
+		if err := r.Configure(cfg); err != nil {
+			t.Fatal(err)
+		}
+		remaining("start over", "b", 10)
+		if d := r.Take("b", 11); !d.DryRun || !d.Allowed {
+			t.Errorf("a dry run: %+v", d)
+		}
+		if r.Allow("a"); r.Take("a", 9).Remaining != 0 || len(dry) != 1 {
+			t.Errorf("who has run dry is told of %d times, want once", len(dry))
+		}
+		if r.Allow("c"); r.Stats().Keys != 3 {
+			t.Errorf("%d keys: the size can not change", r.Stats().Keys)
+		}
+	})
+}

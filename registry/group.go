@@ -115,7 +115,7 @@ type call[K comparable] struct {
 	n      int   // for each member, unless
 	costs  []int // is not nil
 	keys   []K
-	places []placing // nil at first: most keys are in memory
+	places []placing[K] // nil at first: most keys are in memory
 }
 
 // A held member is one whose shard is locked for the request.
@@ -168,7 +168,7 @@ func (g *Group[K]) decide(c *call[K], members []held[K]) (allowed, found bool) {
 			continue
 		}
 		m.has = m.entry.tier.rule.Has(m.entry.level, m.at, c.cost(m.member))
-		allowed = allowed && (m.has || r.dryRun)
+		allowed = allowed && (m.has || r.terms.Load().dryRun)
 	}
 	for i := range members[:locked] {
 		if found {
@@ -183,11 +183,11 @@ func (g *Group[K]) decide(c *call[K], members []held[K]) (allowed, found bool) {
 // and there is no placing for it that holds.
 func (g *Group[K]) entry(m *held[K], c *call[K]) *entry[K] {
 	r, key := g.members[m.member], c.keys[m.member]
-	limit := r.limit.Load()
+	terms := r.terms.Load()
 	switch {
 	case c.places == nil:
-		return m.shard.find(key, m.hash, limit)
-	case c.places[m.member].base != limit:
+		return m.shard.find(key, m.hash, terms)
+	case c.places[m.member].base != terms:
 		return nil
 	}
 	return r.place(m.shard, key, c.places[m.member], m.at)
@@ -207,8 +207,8 @@ func (g *Group[K]) settle(m *held[K], allowed bool, c *call[K]) {
 }
 
 // placings returns what is needed to bring the keys into memory.
-func (g *Group[K]) placings(c *call[K]) []placing {
-	places := make([]placing, len(c.keys))
+func (g *Group[K]) placings(c *call[K]) []placing[K] {
+	places := make([]placing[K], len(c.keys))
 	for i, r := range g.members {
 		if c.cost(i) >= 0 {
 			places[i] = r.placing(c.keys[i], r.mark(c.keys[i]))

@@ -19,15 +19,23 @@ const (
 // A tier is a limit that keys are under. It does not change.
 type tier struct {
 	rule   bucket.Rule
-	number uint8  // in the limitList
-	serial uint32 // of those that a registry had as its own limit, modulo 2³²
+	number uint8 // in the limitList
+}
+
+// terms are what a registry goes by, and what can be changed of it: each change
+// makes new ones.
+type terms[K comparable] struct {
+	tier            // of keys that have none of their own
+	serial   uint32 // of the terms that a registry had, modulo 2³²
+	limitFor func(K) bucket.Limit
+	dryRun   bool
+	how      bucket.Change
+	dry      chan<- struct{}
 }
 
 // A limitList numbers the limits that a registry has had. It only grows. Limits
 // beyond the 126th have the number 0.
 type limitList struct {
-	how bucket.Change // from one limit to another
-
 	mu      sync.RWMutex
 	byLimit map[bucket.Limit]*tier
 	tiers   []*tier // by number; [0] is none
@@ -66,12 +74,12 @@ func (l *limitList) add(limit bucket.Limit) (*tier, error) {
 // convert returns a debt under the limit with that number as one under another.
 // Under a limit that is not known it keeps its length,
 // but for what is beyond one refill.
-func (l *limitList) convert(d time.Duration, number uint8, to bucket.Limit) time.Duration {
+func (l *limitList) convert(d time.Duration, number uint8, to bucket.Limit, how bucket.Change) time.Duration {
 	if number == 0 {
 		return min(d, to.Refill())
 	}
 	l.mu.RLock()
 	from := l.tiers[number].rule.Limit()
 	l.mu.RUnlock()
-	return l.how.Rescale(d, from, to)
+	return how.Rescale(d, from, to)
 }

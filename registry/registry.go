@@ -60,14 +60,11 @@ type Config[K comparable] struct {
 // use. Use [New]. A key that is not equal to itself, as a float NaN, has no
 // bucket that could be found again: keys must not hold such values.
 type Registry[K comparable] struct {
-	limitFor func(K) bucket.Limit
-	dryRun   bool
-	hashFor  func(K) uint64
-	dry      chan<- struct{}
+	hashFor func(K) uint64
 
-	serial uint64               // the order in which groups lock
-	limit  atomic.Pointer[tier] // a new one for each change
-	puts   atomic.Uint32        // how many there have been
+	serial uint64 // the order in which groups lock
+	terms  atomic.Pointer[terms[K]]
+	change sync.Mutex // of terms
 	limits limitList
 	seed   maphash.Seed
 	base   time.Time // the origin of the debt table's instants
@@ -84,9 +81,6 @@ type Registry[K comparable] struct {
 // New returns an empty registry, or an error that names the field, the value
 // and the bound if cfg is not valid.
 func New[K comparable](cfg Config[K]) (*Registry[K], error) {
-	if !cfg.Change.Valid() {
-		return nil, fmt.Errorf("registry: change %d is unknown: want one of package bucket", cfg.Change)
-	}
 	if cfg.Size == 0 {
 		cfg.Size = defaultSize
 	}
@@ -100,16 +94,12 @@ func New[K comparable](cfg Config[K]) (*Registry[K], error) {
 		return nil, fmt.Errorf("registry: debts %d is out of range: want %d to %d slots, or 0 for four times the size", cfg.Debts, setSize, maxDebts)
 	}
 	r := &Registry[K]{
-		serial:   serials.Add(1),
-		limitFor: cfg.LimitFor,
-		dryRun:   cfg.DryRun,
-		hashFor:  cfg.Hash,
-		dry:      cfg.Dry,
-		seed:     maphash.MakeSeed(),
-		base:     time.Now(),
+		serial:  serials.Add(1),
+		hashFor: cfg.Hash,
+		seed:    maphash.MakeSeed(),
+		base:    time.Now(),
 	}
-	r.limits.how = cfg.Change
-	if err := r.put(cfg.Limit); err != nil {
+	if err := r.Configure(cfg); err != nil {
 		return nil, err
 	}
 	r.shards = make([]shard[K], shardCount(cfg.Size))
@@ -130,15 +120,38 @@ func New[K comparable](cfg Config[K]) (*Registry[K], error) {
 // serials numbers registries in the order in which they are made.
 var serials atomic.Uint64
 
-// put puts a limit in force.
-func (r *Registry[K]) put(l bucket.Limit) error {
+// Configure puts the Limit, LimitFor, DryRun, Change and Dry of cfg in force, and
+// does not look at the rest: that is for good. LimitFor is asked anew for every
+// key. What becomes of the tokens is said by Change; each key changes over when
+// it is next looked at. On an error nothing changes.
+func (r *Registry[K]) Configure(cfg Config[K]) error {
+	if !cfg.Change.Valid() {
+		return fmt.Errorf("registry: change %d is unknown: want one of package bucket", cfg.Change)
+	}
+	return r.renew(cfg.Limit, func(t *terms[K]) {
+		t.limitFor, t.dryRun, t.how, t.dry = cfg.LimitFor, cfg.DryRun, cfg.Change, cfg.Dry
+	})
+}
+
+// SetLimit is Configure with another limit and all else as it is.
+func (r *Registry[K]) SetLimit(l bucket.Limit) error { return r.renew(l, func(*terms[K]) {}) }
+
+// renew puts new terms in force: the present ones with another limit, edited.
+func (r *Registry[K]) renew(l bucket.Limit, edit func(*terms[K])) error {
 	t, err := r.limits.add(l)
 	if err != nil {
 		return fmt.Errorf("registry: limit: %w", err)
 	}
-	next := *t
-	next.serial = r.puts.Add(1)
-	r.limit.Store(&next)
+	r.change.Lock()
+	defer r.change.Unlock()
+	var next terms[K]
+	if now := r.terms.Load(); now != nil {
+		next = *now
+	}
+	next.tier = *t
+	next.serial++
+	edit(&next)
+	r.terms.Store(&next)
 	return nil
 }
 
@@ -150,24 +163,18 @@ func shardCount(size int) int {
 }
 
 // Limit returns the limit of keys that have none of their own, normalized.
-func (r *Registry[K]) Limit() bucket.Limit { return r.limit.Load().rule.Limit() }
-
-// SetLimit changes the limit and has LimitFor asked anew for every key. What
-// becomes of the tokens is said by Config.Change; each key changes over when it
-// is next looked at. On an error nothing changes.
-func (r *Registry[K]) SetLimit(l bucket.Limit) error {
-	return r.put(l)
-}
+func (r *Registry[K]) Limit() bucket.Limit { return r.terms.Load().rule.Limit() }
 
 // Allow takes one token from key's bucket and tells whether it was there.
 func (r *Registry[K]) Allow(key K) bool {
-	if r.dry != nil {
+	terms := r.terms.Load()
+	if terms.dry != nil {
 		return r.Take(key, 1).Allowed
 	}
 	h := r.mark(key)
 	s := r.shard(h)
 	s.mu.Lock()
-	e := s.find(key, h, r.limit.Load())
+	e := s.find(key, h, terms)
 	if e == nil {
 		s.mu.Unlock()
 		return r.takeMissed(s, key, h, 1).Allowed
@@ -180,7 +187,7 @@ func (r *Registry[K]) Allow(key K) bool {
 		s.denied++
 	}
 	s.mu.Unlock()
-	return ok || r.dryRun
+	return ok || terms.dryRun
 }
 
 // Take takes n tokens from key's bucket if they are all there, and otherwise
@@ -189,7 +196,7 @@ func (r *Registry[K]) Take(key K, n int) bucket.Decision {
 	h := r.mark(key)
 	s := r.shard(h)
 	s.mu.Lock()
-	e := s.find(key, h, r.limit.Load())
+	e := s.find(key, h, r.terms.Load())
 	if e == nil {
 		s.mu.Unlock()
 		return r.takeMissed(s, key, h, n)
@@ -211,11 +218,11 @@ func (r *Registry[K]) takeMissed(s *shard[K], key K, h uint64, n int) (d bucket.
 
 // lockFor locks a shard and returns what is needed to bring a key into it, under
 // the limit that is then in force.
-func (r *Registry[K]) lockFor(s *shard[K], key K, h uint64) placing {
+func (r *Registry[K]) lockFor(s *shard[K], key K, h uint64) placing[K] {
 	for {
 		p := r.placing(key, h)
 		s.mu.Lock()
-		if p.base == r.limit.Load() {
+		if p.base == r.terms.Load() {
 			return p
 		}
 		s.mu.Unlock() // the limit was changed meanwhile
@@ -266,7 +273,7 @@ func (r *Registry[K]) tellDry(e *entry[K]) {
 	}
 	e.flags |= dry
 	select {
-	case r.dry <- struct{}{}:
+	case r.terms.Load().dry <- struct{}{}:
 	default:
 	}
 }
@@ -277,7 +284,7 @@ func (r *Registry[K]) Peek(key K, n int) bucket.Decision {
 	h := r.mark(key)
 	s := r.shard(h)
 	s.mu.Lock()
-	if e, _ := s.look(key, h); e != nil && e.base == r.limit.Load().serial {
+	if e, _ := s.look(key, h); e != nil && e.base == r.terms.Load().serial {
 		var d bucket.Decision
 		r.peek(&d, e, r.now(), n)
 		s.mu.Unlock()
@@ -324,29 +331,29 @@ func (r *Registry[K]) now() time.Duration { return time.Since(r.base) }
 
 // asked makes a decision of a bucket one of the registry.
 func (r *Registry[K]) asked(d *bucket.Decision) {
-	if r.dryRun {
+	if r.terms.Load().dryRun {
 		d.DryRun, d.Allowed = true, true
 	}
 }
 
 // A placing is what must be known to bring a key into memory. It is found
 // outside of all locks, since the caller's functions are asked for it.
-type placing struct {
-	mark uint64 // the hash by which the key is found in memory
-	hash uint64 // and by which elsewhere
-	base *tier  // the registry's limit, under which the key's was found
-	tier *tier  // the key's
+type placing[K comparable] struct {
+	mark uint64    // the hash by which the key is found in memory
+	hash uint64    // and by which elsewhere
+	base *terms[K] // the registry's, under which the key's tier was found
+	tier *tier     // the key's
 }
 
 // placing returns it for a key with that hash.
-func (r *Registry[K]) placing(key K, h uint64) placing {
-	base := r.limit.Load()
-	p := placing{mark: h, hash: h, base: base, tier: base}
+func (r *Registry[K]) placing(key K, h uint64) placing[K] {
+	base := r.terms.Load()
+	p := placing[K]{mark: h, hash: h, base: base, tier: &base.tier}
 	if r.hashFor != nil {
 		p.hash = r.hashFor(key)
 	}
-	if r.limitFor != nil {
-		if l := r.limitFor(key); l != (bucket.Limit{}) {
+	if base.limitFor != nil {
+		if l := base.limitFor(key); l != (bucket.Limit{}) {
 			if t, err := r.limits.add(l); err == nil {
 				p.tier = t
 			} else {

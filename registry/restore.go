@@ -15,8 +15,8 @@ import (
 // yields is owed from the end of it on.
 func (r *Registry[K]) Restore(debts iter.Seq2[uint64, time.Duration]) {
 	d := debt{limit: restoredLimit, restored: true}
-	if r.limitFor == nil {
-		d.limit = r.limit.Load().number
+	if terms := r.terms.Load(); terms.limitFor == nil {
+		d.limit = terms.number
 	}
 	const blockSize = 1 << 14 // blocks, and not one slice that is copied as it grows
 	var blocks [][]slot
@@ -95,7 +95,7 @@ func (r *Registry[K]) owes(owed debt, ok bool, limit bucket.Limit, at time.Durat
 		return min(owed.at-then, limit.Refill()) - (at - then)
 	}
 	if ok {
-		return r.limits.convert(owed.at-at, owed.limit, limit)
+		return r.limits.convert(owed.at-at, owed.limit, limit, r.terms.Load().how)
 	}
 	if empty := r.empty.Load(); empty != nil && !empty.IsZero() {
 		return limit.Refill() - r.base.Add(at).Sub(*empty)

@@ -41,7 +41,7 @@ type entry[K comparable] struct {
 	hash  uint64 // Config.Hash of it
 	tier  *tier
 	level bucket.Level
-	base  uint32 // number of the registry's limit under which tier was found
+	base  uint32 // serial of the registry's terms under which tier was found
 	noted uint32 // the walk that has it from the debt table already, see recall
 	turn  turn
 	flags uint8
@@ -87,7 +87,7 @@ func (s *shard[K]) look(key K, h uint64) (*entry[K], uint32) {
 
 // find returns key's entry, now one of those used last. It returns nil if there
 // is none or it was placed under a limit that is no longer in force.
-func (s *shard[K]) find(key K, h uint64, base *tier) *entry[K] {
+func (s *shard[K]) find(key K, h uint64, base *terms[K]) *entry[K] {
 	e, slot := s.look(key, h)
 	if e == nil || e.base != base.serial {
 		return nil
@@ -98,7 +98,7 @@ func (s *shard[K]) find(key K, h uint64, base *tier) *entry[K] {
 
 // place returns key's entry, bringing it into memory if it is not there: with
 // what it owes, or full. The shard is locked.
-func (r *Registry[K]) place(s *shard[K], key K, p placing, at time.Duration) *entry[K] {
+func (r *Registry[K]) place(s *shard[K], key K, p placing[K], at time.Duration) *entry[K] {
 	e, slot := s.look(key, p.mark)
 	if e != nil {
 		r.under(s, e, p, at)
@@ -164,14 +164,14 @@ func debtOf[K comparable](e *entry[K]) debt {
 }
 
 // under brings an entry under the limit of p.
-func (r *Registry[K]) under(s *shard[K], e *entry[K], p placing, at time.Duration) {
+func (r *Registry[K]) under(s *shard[K], e *entry[K], p placing[K], at time.Duration) {
 	if e.base == p.base.serial {
 		return
 	}
 	e.base = p.base.serial
 	b := r.unpack(s, e)
 	// The limit is normalized and the change valid, so there is no error.
-	_ = b.SetLimit(r.base.Add(at), p.tier.rule.Limit(), r.limits.how)
+	_ = b.SetLimit(r.base.Add(at), p.tier.rule.Limit(), p.base.how)
 	e.level, e.tier = b.Pack(at, r.base), p.tier
 }
 

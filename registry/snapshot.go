@@ -43,13 +43,13 @@ func (r *Registry[K]) All(at time.Time, least time.Duration) (bucket.Limit, iter
 }
 
 func (r *Registry[K]) newWalk(at time.Time, least time.Duration, all bool) (bucket.Limit, iter.Seq2[uint64, time.Duration]) {
-	base := r.limit.Load()
+	base := r.terms.Load()
 	limit := base.rule.Limit()
 	return limit, func(yield func(uint64, time.Duration) bool) {
 		r.walk.Lock()
 		defer r.walk.Unlock()
-		w := walk{at: at, least: least, yield: yield, number: r.debts.beginWalk(all)}
-		if r.limitFor == nil {
+		w := walk{at: at, least: least, how: base.how, yield: yield, number: r.debts.beginWalk(all)}
+		if base.limitFor == nil {
 			w.under, w.limit = &limit, base.number
 		}
 		defer r.debts.endWalk(w.number)
@@ -133,7 +133,7 @@ func (r *Registry[K]) walkDebts(w *walk, all bool) {
 			d := sl.debt()
 			left := d.at - now
 			if w.under != nil && d.limit != w.limit {
-				left = r.limits.convert(left, d.limit, *w.under)
+				left = r.limits.convert(left, d.limit, *w.under, w.how)
 			}
 			w.add(sl.hash, r.base.Add(now).Sub(w.at)+left, d.lowered)
 		}
@@ -171,7 +171,7 @@ func (r *Registry[K]) save(w *walk, e *entry[K], at time.Duration) bool {
 	}
 	left := e.tier.rule.Debt(e.level, at)
 	if w.under != nil && e.tier.number != w.limit {
-		left = r.limits.convert(left, e.tier.number, *w.under)
+		left = r.limits.convert(left, e.tier.number, *w.under, w.how)
 	}
 	w.add(e.hash, r.base.Add(at).Sub(w.at)+left, e.is(lowered))
 	e.flags &^= dirty | lowered
@@ -185,6 +185,7 @@ type walk struct {
 	least   time.Duration
 	under   *bucket.Limit // that debts are converted to; nil leaves each under its own
 	limit   uint8         // its number
+	how     bucket.Change
 	yield   func(uint64, time.Duration) bool
 	records []record
 }
