@@ -76,11 +76,36 @@ func TestAdvisory_CVE_2025_48865(t *testing.T) {
 func TestAdvisory_CVE_2026_39858(t *testing.T) {
 	t.Parallel()
 	// Traefik removed X-Forwarded-Proto of a client, but not X_Forwarded_Proto,
-	// which servers behind it took for the same. (GHSA-5m6w-wvh7-57vm)
+	// which servers behind it took for the same.
 	got := told(t, false, "X_Forwarded_Proto", "https", "X-Forwarded_Host", "admin.example", "x_forwarded_for", "6.6.6.6")
 	expect(t, got, "X-Forwarded-Proto", "http", "X-Forwarded-For", "127.0.0.1")
 	if strings.Contains(got["X-Forwarded-Host"], "admin.example") {
 		t.Errorf("the upstream got X-Forwarded-Host: %q", got["X-Forwarded-Host"])
+	}
+}
+
+func TestAdvisory_GHSA_5m6w_wvh7_57vm(t *testing.T) {
+	t.Parallel()
+	// The same by its other name, with each field and each place of the underscore.
+	for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Real-Ip"} {
+		for _, alias := range []string{strings.ReplaceAll(name, "-", "_"), strings.Replace(name, "-", "_", 1), strings.ToLower(strings.ReplaceAll(name, "-", "_"))} {
+			for got, value := range told(t, false, alias, "6.6.6.6") {
+				if strings.Contains(value, "6.6.6.6") {
+					t.Errorf("%s of a client reaches the upstream, which may read it as %s", alias, got)
+				}
+			}
+		}
+	}
+}
+
+func TestAdvisory_CVE_2016_5385(t *testing.T) {
+	t.Parallel()
+	// httpoxy: CGI programs take the field Proxy for the variable HTTP_PROXY, so
+	// that a client had their own requests go to where it liked. No peer says that.
+	for _, trust := range []bool{false, true} {
+		for _, name := range []string{"Proxy", "proxy", "PROXY"} {
+			expect(t, told(t, trust, name, "http://evil.example:8080"), "Proxy", "")
+		}
 	}
 }
 

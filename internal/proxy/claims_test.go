@@ -18,8 +18,10 @@ func TestCheck73_whoTheClientIs(t *testing.T) {
 	t.Parallel()
 	oneAddress := []string{"X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "Fastly-Client-Ip", "Fly-Client-Ip", "Do-Connecting-Ip",
 		"X-Appengine-User-Ip", "X-Azure-Clientip", "X-Envoy-External-Address", "X-Client-Ip", "Client-Ip", "X-Cluster-Client-Ip",
-		"X-Proxyuser-Ip", "Proxy-Client-Ip", "Wl-Proxy-Client-Ip", "X-Originating-Ip", "X-Remote-Ip", "X-Remote-Addr", "X-My-Client"}
-	others := []string{"Cf-Connecting-Ipv6", "Cf-Pseudo-Ipv4", "Forwarded", "Forwarded-For", "X-Forwarded", "X-Original-Forwarded-For"}
+		"X-Proxyuser-Ip", "Proxy-Client-Ip", "Wl-Proxy-Client-Ip", "X-Originating-Ip", "X-Remote-Ip", "X-Remote-Addr", "Remote-Addr",
+		"Ali-Cdn-Real-Ip", "X-Nf-Client-Connection-Ip", "X-Sucuri-Clientip", "X-Vercel-Forwarded-For", "X-My-Client"}
+	others := []string{"Cf-Connecting-Ipv6", "Cf-Pseudo-Ipv4", "Forwarded", "Forwarded-For", "X-Forwarded", "X-Original-Forwarded-For",
+		"Cloudfront-Viewer-Address"}
 	// claims has each of the fields say something.
 	claims := func(value string) http.Header {
 		h := http.Header{"X-Forwarded-For": {value}, "X_real_ip": {value}, "Cf_connecting_ip": {value}}
@@ -111,6 +113,17 @@ func TestCheck73_whoTheClientIs(t *testing.T) {
 				t.Errorf("the upstream got\n%v, want\n%v", h, tt.want)
 			}
 		})
+	}
+}
+
+// Nor is it for a client to say what is asked for: the upstream would answer for
+// a path of another route, or of another limit.
+func TestTargetsInFields(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"X-Original-Url", "X-Rewrite-Url", "X-Original-Uri", "X-Envoy-Original-Path"} {
+		expect(t, told(t, false, name, "/admin"), name, "")
+		expect(t, told(t, false, strings.ToUpper(name), "/admin"), name, "")
+		expect(t, told(t, true, name, "/admin"), name, "/admin")
 	}
 }
 

@@ -17,7 +17,9 @@
 // the address of a client, such as CF-Connecting-IP and True-Client-IP, are
 // removed too if the peer is not trusted. If it is, those that it sends hold the
 // client that was found, whatever they held, so that no two of them differ;
-// Forwarded, and others that are no single address, are removed.
+// Forwarded, and others that are no single address, are removed. Fields that
+// name another URL than the request line (X-Original-URL, X-Rewrite-URL) pass from
+// trusted peers alone, and Proxy from nobody.
 // X-Forwarded-Host and X-Forwarded-Proto are there always. A field
 // with '_' in its name is removed, since some servers take it for one with
 // '-'; nginx does the same. Nothing that a client lists in Connection removes
@@ -28,12 +30,14 @@
 //
 // A request that net/http takes and that an upstream might take for another one
 // is refused. The upstream gets the others in one form, whatever the client's
-// was. After a request with a Transfer-Encoding, and after one that is answered
-// before the end of its body, the connection of the client is closed.
+// was. After a request with a Transfer-Encoding or of HTTP/1.0, and after one that
+// is answered before the end of its body, the connection of the client is closed;
+// where the proxy itself refuses, that is left to the server around it.
 //
 // # Limiters of upstreams
 //
 // An upstream may have a limiter of its own. Its RateLimit and RateLimit-Policy
 // are told together with those of the limiter here if a client can read both,
-// and alone if not. Its Retry-After passes as it is.
+// and alone if not. Its Retry-After passes as it is, without a RateLimit of ours
+// that tells of a later time.
 package proxy

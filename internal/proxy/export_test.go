@@ -26,3 +26,6 @@ func Dial(p *Proxy, dial func(ctx context.Context, network, addr string) (net.Co
 
 // Linger sets how long p waits for the rest of a body.
 func Linger(p *Proxy, d time.Duration) { p.linger = d }
+
+// DialTimeout is how long a connection to an upstream may take.
+const DialTimeout = dialTimeout

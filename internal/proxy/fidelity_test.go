@@ -57,8 +57,8 @@ func TestAnswersAsTheyAre(t *testing.T) {
 		{"early hints come before", "GET", "1.1", "103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\n" + date + "Content-Length: 0\r\n\r\n",
 			"103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\n" + shut + "Content-Length: 0\r\n" + date + "\r\n"},
 		{"but not for HTTP/1.0, which takes the first answer for the last", "GET", "1.0", "103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\n" + date + "Content-Length: 0\r\n\r\n",
-			"200 OK\r\nContent-Length: 0\r\n" + date + "\r\n"},
-		{"chunks are no matter of HTTP/1.0", "GET", "1.0", "200 OK\r\n" + date + "Content-Type: a/b\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", "200 OK\r\nContent-Type: a/b\r\n" + date + "\r\nhi"},
+			"200 OK\r\n" + shut + "Content-Length: 0\r\n" + date + "\r\n"},
+		{"chunks are no matter of HTTP/1.0", "GET", "1.0", "200 OK\r\n" + date + "Content-Type: a/b\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", "200 OK\r\n" + shut + "Content-Type: a/b\r\n" + date + "\r\nhi"},
 	} {
 		t.Run(row.why, func(t *testing.T) {
 			t.Parallel()

@@ -2,10 +2,12 @@ package proxy
 
 import (
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/dunglas/httpsfv"
 )
@@ -29,9 +31,11 @@ var (
 
 // takeFields takes what is in the header of an answer out of it, to be put in
 // again when it is known what the upstream says. Otherwise an interim answer
-// (1xx) of the upstream would carry it, and the final one would not.
+// (1xx) of the upstream would carry it, and the final one would not. What
+// becomes of the connection is not among it: see [exchange.end].
 func takeFields(h http.Header) http.Header {
 	ours := maps.Clone(h)
+	delete(ours, "Connection")
 	clear(h)
 	return ours
 }
@@ -42,7 +46,7 @@ func takeFields(h http.Header) http.Header {
 // client gets the upstream's alone, since these are not ours to remove
 // (draft-ietf-httpapi-ratelimit-headers-11, 7.2). Of fields that can be there
 // only once it gets those with the smaller remaining. A Retry-After of the
-// upstream stays alone.
+// upstream stays alone, without what we would say of a later time (6).
 func addFields(h, ours http.Header) {
 	if len(ours) == 0 {
 		return
@@ -50,6 +54,13 @@ func addFields(h, ours http.Header) {
 	ours = maps.Clone(ours)
 	if len(h[retryAfter]) > 0 {
 		delete(ours, retryAfter)
+		wait := waitOf(h[retryAfter], time.Now())
+		if wait < windowOf(ours[rateLimit]) {
+			delete(ours, rateLimit)
+		}
+		if reset, err := strconv.ParseInt(strings.Join(ours[draft06.reset], ","), 10, 64); err == nil && wait < reset {
+			draft06.remove(ours)
+		}
 	}
 	settle(h, ours, undrafted)
 	dropEmpty(h, rateLimit)
@@ -65,6 +76,49 @@ func addFields(h, ours http.Header) {
 	for name, values := range ours {
 		h[name] = append(values[:len(values):len(values)], h[name]...)
 	}
+}
+
+// waitOf returns the least number of seconds in lines of Retry-After, 0 if that
+// cannot be read.
+func waitOf(lines []string, now time.Time) int64 {
+	least := int64(math.MaxInt64)
+	for _, line := range lines {
+		var wait int64
+		line = strings.Trim(line, " \t")
+		if n, err := strconv.ParseUint(line, 10, 63); err == nil {
+			wait = int64(n)
+		} else if date, err := http.ParseTime(line); err == nil {
+			wait = max(0, int64(date.Sub(now)/time.Second))
+		}
+		least = min(least, wait)
+	}
+	return least
+}
+
+// windowOf returns the longest effective window, in seconds, that lines of our
+// RateLimit tell of: t of the drafts since 8, reset of draft 7.
+func windowOf(lines []string) (longest int64) {
+	note := func(value any) {
+		if t, ok := value.(int64); ok {
+			longest = max(longest, t)
+		}
+	}
+	if list, err := httpsfv.UnmarshalList(lines); err == nil {
+		for _, member := range list {
+			if item, ok := member.(httpsfv.Item); ok {
+				t, _ := item.Params.Get("t")
+				note(t)
+			}
+		}
+	}
+	if dict, err := httpsfv.UnmarshalDictionary(lines); err == nil {
+		if reset, ok := dict.Get("reset"); ok {
+			if item, ok := reset.(httpsfv.Item); ok {
+				note(item.Value)
+			}
+		}
+	}
+	return longest
 }
 
 // settle removes t, and what goes with it, from one of two headers that both

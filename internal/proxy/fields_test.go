@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dunglas/httpsfv"
 
@@ -202,6 +203,61 @@ func TestFieldsOfDifferentDrafts(t *testing.T) {
 				t.Errorf("the client gets %v, want %v", got, tt.want)
 			}
 		})
+	}
+}
+
+// Whoever comes back when the upstream says so must not be told that this is too
+// early (draft 11, 6). Dates and fields that cannot be read are told as they are.
+func TestCheck8RetryAfterOfTheUpstream(t *testing.T) {
+	t.Parallel()
+	two := `"ip";r=98;t=60, "global";r=998;t=86314`
+	in := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(http.TimeFormat) }
+	for _, tt := range []struct {
+		why, ours, retry string
+		stays            bool
+	}{
+		{"earlier than all", two, "1", false},
+		{"earlier than one", two, "60", false},
+		{"as late as the last", two, "86314", true},
+		{"later", two, "99999", true},
+		{"on two lines of which one is too early", two, "99999|1", false},
+		{"with spaces", two, " 99999\t", true},
+		{"a date too early", two, in(time.Hour), false},
+		{"a date that is over", two, in(-time.Hour), false},
+		{"a late date", two, in(48 * time.Hour), true},
+		{"nobody can read it", two, "soon", false},
+		{"less than nothing", two, "-1", false},
+		{"empty", two, "", false},
+		{"out of all bounds", two, "99999999999999999999", false},
+		{"nothing is told of a time", `"ip";r=1`, "0", true},
+		{"draft 7, earlier", "limit=5, remaining=4, reset=60", "59", false},
+		{"draft 7, as late", "limit=5, remaining=4, reset=60", "60", true},
+	} {
+		h := http.Header{"Retry-After": strings.Split(tt.retry, "|")}
+		want := h.Clone()
+		want["Ratelimit-Policy"] = []string{ourPolicy}
+		if tt.stays {
+			want["Ratelimit"] = []string{tt.ours}
+		}
+		proxy.AddFields(h, http.Header{"Ratelimit": {tt.ours}, "Ratelimit-Policy": {ourPolicy}})
+		if !reflect.DeepEqual(h, want) {
+			t.Errorf("%s: the client gets %v, want %v", tt.why, h, want)
+		}
+	}
+	// Draft 6 has three fields, and X- ones are of no draft.
+	for retry, stays := range map[string]bool{"59": false, "60": true} {
+		h := http.Header{"Retry-After": {retry}}
+		draft6 := http.Header{"Ratelimit-Limit": {"5"}, "Ratelimit-Remaining": {"4"}, "Ratelimit-Reset": {"60"}}
+		rest := http.Header{"Ratelimit-Policy": {"5;w=5"}, "X-Ratelimit-Limit": {"5"}, "X-Ratelimit-Remaining": {"4"}, "X-Ratelimit-Reset": {"60"}}
+		ours, want := rest.Clone(), rest.Clone()
+		maps.Copy(ours, draft6)
+		if stays {
+			maps.Copy(want, draft6)
+		}
+		want["Retry-After"] = []string{retry}
+		if proxy.AddFields(h, ours); !reflect.DeepEqual(h, want) {
+			t.Errorf("draft 6 and Retry-After %s: the client gets %v, want %v", retry, h, want)
+		}
 	}
 }
 

@@ -91,17 +91,27 @@ func TestFailuresAreChargedOnce(t *testing.T) {
 
 func TestCheck70And71BehindRealLimits(t *testing.T) {
 	t.Parallel()
-	ask := limited(t, upstream(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("RateLimit", `"up";r=0;t=9`)
-		w.Header().Set("RateLimit-Policy", `"up";q=1;w=9`)
-		w.Header().Set("Retry-After", "9")
-		w.WriteHeader(http.StatusTooManyRequests)
-	}))
-	res := ask("/")
-	if got := strings.Join(res.Header.Values("RateLimit"), ", "); !strings.HasPrefix(got, `"ip";r=4;`) || !strings.HasSuffix(got, `, "up";r=0;t=9`) {
-		t.Errorf("RateLimit: %s, want both", got)
-	}
-	if got := res.Header.Values("Retry-After"); len(got) != 1 || got[0] != "9" {
-		t.Errorf("Retry-After: %q, want the upstream's", got)
+	for _, row := range []struct {
+		retry string
+		ours  bool // beside the upstream's
+	}{{"", true}, {"9", false}, {"86400", true}} {
+		ask := limited(t, upstream(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("RateLimit", `"up";r=0;t=9`)
+			w.Header().Set("RateLimit-Policy", `"up";q=1;w=9`)
+			if row.retry != "" {
+				w.Header().Set("Retry-After", row.retry)
+			}
+			w.WriteHeader(http.StatusTooManyRequests)
+		}))
+		res := ask("/")
+		if got := strings.Join(res.Header.Values("RateLimit"), ", "); strings.HasPrefix(got, `"ip";r=4;`) != row.ours || !strings.HasSuffix(got, `"up";r=0;t=9`) {
+			t.Errorf("Retry-After %q: RateLimit: %s, want the upstream's, and ours: %v", row.retry, got, row.ours)
+		}
+		if got := strings.Join(res.Header.Values("RateLimit-Policy"), ", "); got != `"ip";q=5;w=86400, "up";q=1;w=9` {
+			t.Errorf("Retry-After %q: RateLimit-Policy: %s, want both", row.retry, got)
+		}
+		if got := res.Header.Get("Retry-After"); got != row.retry || len(res.Header["Retry-After"]) > 1 {
+			t.Errorf("Retry-After: %q, want the upstream's, %q", got, row.retry)
+		}
 	}
 }

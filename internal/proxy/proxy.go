@@ -151,7 +151,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		header: w.Header(),
 		ours:   takeFields(w.Header()),
 		http1:  r.ProtoMajor == 1,
-		coded:  len(r.TransferEncoding) > 0,
+		coded:  len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1),
 	}
 	x.bodyEnd.Store(r.ContentLength == 0)
 	ctx := httptrace.WithClientTrace(context.WithValue(r.Context(), exchangeKey{}, x),
@@ -191,7 +191,7 @@ type exchange struct {
 	header    http.Header // of the answer
 	ours      http.Header // what was in it before: the limiter's fields
 	http1     bool
-	coded     bool                    // the request has a Transfer-Encoding
+	coded     bool                    // the request has a Transfer-Encoding, or may have had one
 	connected atomic.Bool             // to the upstream
 	bodyEnd   atomic.Bool             // the client's body was read to its end
 	bodyFail  atomic.Pointer[trouble] // why the client's body broke off; nil: it has not
@@ -208,7 +208,8 @@ func exchangeOf(r *http.Request) *exchange {
 // A request with a Transfer-Encoding may have had a Content-Length too; net/http
 // then removes it and does not say so. What follows is another request here, and
 // could still be this one to a proxy in front: RFC 9112, 6.1, wants the
-// connection closed.
+// connection closed. In HTTP/1.0 it removes a Transfer-Encoding without a word:
+// likewise. Whoever runs a Proxy sees to it for other answers.
 //
 // If the answer comes before the end of the body, the rest of it may be read
 // while net/http reads the next request from the same connection.

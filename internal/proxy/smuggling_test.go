@@ -74,7 +74,8 @@ func TestSmuggling(t *testing.T) {
 		{"an alias with an underscore is no coding", post + "Transfer_Encoding: chunked\r\nContent-Length: 2\r\n\r\nhi", "POST /a hi, /end"},
 		{"a coding listed in Connection stays one", post + "Connection: Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n\r\n" + hi, "POST /a hi"},
 		{"a length listed in Connection stays one", post + "Connection: Content-Length\r\nContent-Length: 2\r\n\r\nhi", "POST /a hi, /end"},
-		{"a coding of HTTP/1.0", "POST /a HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + inner, "POST /a"},
+		{"a coding of HTTP/1.0", "POST /a HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n" + inner, "POST /a"},
+		{"HTTP/1.0 that wants to go on", "GET /a HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n", "GET /a"},
 
 		// Chunks.
 		{"an extension of a chunk is dropped", post + "Transfer-Encoding: chunked\r\n\r\n2;a=b\r\nhi\r\n0;c\r\n\r\n", "POST /a hi"},

@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -25,14 +27,36 @@ type conn struct {
 	remote net.Addr      // the client
 	rest   *bufio.Reader // what was read with the PROXY header; nil: nothing is left
 
+	raw   syscall.RawConn // to look at it; nil: that cannot be done
+	reads atomic.Uint32   // that have begun or ended: odd while somebody reads
+
 	mu       sync.Mutex
 	deadline time.Time // of writes, as others have set it; zero is none
 	once     sync.Once
 }
 
+// newConn returns a connection of a client, for which nothing is counted yet.
+func newConn(raw net.Conn, g *gate, client net.Addr) *conn {
+	c := &conn{Conn: raw, gate: g, remote: client}
+	if socket, ok := raw.(syscall.Conn); ok && seesHangup {
+		c.raw, _ = socket.SyscallConn() // its error is that there is none
+	}
+	return c
+}
+
+// hangup looks whether the client is still there.
+func (c *conn) hangup() (end hangup) {
+	if c.raw.Control(func(fd uintptr) { end = hangupOf(fd) }) != nil {
+		return departed // closed here
+	}
+	return end
+}
+
 func (c *conn) RemoteAddr() net.Addr { return c.remote }
 
 func (c *conn) Read(p []byte) (int, error) {
+	c.reads.Add(1)
+	defer c.reads.Add(1)
 	if c.rest != nil {
 		if c.rest.Buffered() > 0 {
 			return c.rest.Read(p)

@@ -19,6 +19,7 @@ const (
 	ProxyHeaderTimeout = proxyHeaderTimeout
 	Calm               = calm
 	LookEvery          = lookEvery
+	HangupEvery        = hangupEvery
 )
 
 // WritePiece is what a client has to read within WriteTimeout.
@@ -26,6 +27,12 @@ const WritePiece = writePiece
 
 // ReadPiece is what a client has to send within ReadTimeout.
 const ReadPiece = readPiece
+
+// SlowPiece is what it has to send of any other body within SlowTimeout.
+const (
+	SlowPiece   = slowPiece
+	SlowTimeout = slowTimeout
+)
 
 // NewErrorLog is where net/http logs.
 var NewErrorLog = newErrorLog
@@ -84,3 +91,17 @@ func Untrickled(next http.Handler) http.Handler {
 
 // Asked makes about the request that a question's header names.
 func Asked(p Proxy, about *http.Request, h http.Header) bool { return p.asked().read(about, h) }
+
+// Unheld is the handler in front of next, with connections of a gate that are
+// told of by WithConn.
+func Unheld(next http.Handler, patience time.Duration) http.Handler {
+	return unheld(next, &gate{readTimeout: patience})
+}
+
+// WithConn is for http.Server.ConnContext.
+var WithConn = withConn
+
+// Questions is the handler in front of next, for a proxy that is trusted or not.
+func Questions(next http.Handler, p Proxy, trusted bool) http.Handler {
+	return questions(next, p, func(*http.Request) bool { return trusted })
+}

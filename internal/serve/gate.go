@@ -163,7 +163,7 @@ func (g *gate) enter() bool {
 // admit returns a connection of a client, or closes it and returns nil if the
 // client has too many.
 func (g *gate) admit(raw net.Conn, client net.Addr) *conn {
-	c := &conn{Conn: raw, gate: g, remote: client}
+	c := newConn(raw, g, client)
 	addr, ok := addrOf(client)
 	if g.each == 0 || !ok || g.trust.has(client) {
 		return c

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -215,6 +216,28 @@ func TestCheck78TheBodyIsNotRead(t *testing.T) {
 		// What is sent of the body yet is no second question.
 		if _, err := in.ReadByte(); err != io.EOF {
 			t.Errorf("question %d, %s: the connection is open: %v", i+1, tt.header, err)
+		}
+	}
+}
+
+// The body of a question is not that of the request that is asked about: a key, a
+// cost or a route that looks for one finds none.
+func TestCheck78WhatIsAskedAboutHasNoBody(t *testing.T) {
+	t.Parallel()
+	for _, trust := range []bool{false, true} {
+		for _, length := range []int64{5, -1} {
+			var about *http.Request
+			h := serve.Questions(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { about = r }), serve.Caddy, trust)
+			r := httptest.NewRequest("POST", "/auth", strings.NewReader("hello"))
+			r.ContentLength = length
+			r.Header.Set("X-Forwarded-Method", "PUT")
+			h.ServeHTTP(httptest.NewRecorder(), r)
+			if body, err := io.ReadAll(about.Body); len(body) > 0 || err != nil || about.ContentLength != 0 {
+				t.Errorf("trusted %v, length %d: it has the body %q, %v, of length %d, want none", trust, length, body, err, about.ContentLength)
+			}
+			if r.ContentLength != length || r.Body == about.Body {
+				t.Error("the question itself has lost its body, which net/http looks at")
+			}
 		}
 	}
 }

@@ -167,16 +167,17 @@ func New(cfg Config) (_ *Server, err error) {
 		limiter: limiter,
 		cut:     cut,
 		http: &http.Server{
-			Handler:           unstalled(untrickled(handler, g), g),
+			Handler:           unsmuggled(unheld(unstalled(untrickled(handler, g), g), g)),
 			TLSConfig:         secure,
 			ReadHeaderTimeout: readHeaderTimeout,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeaderBytes,
 			// No ReadTimeout or WriteTimeout: a stream has no end. See body, conn
 			// and stream.
-			HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: maxStreams, WriteByteTimeout: writeTimeout},
+			HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 			ErrorLog:    newErrorLog(cfg.Logger),
 			BaseContext: func(net.Listener) context.Context { return base },
+			ConnContext: withConn,
 			// OPTIONS * counts too, and is the upstream's to answer.
 			DisableGeneralOptionsHandler: true,
 		},

@@ -18,6 +18,10 @@ const (
 	// restTimeout is how long it may send nothing of any other body, until the
 	// answer begins.
 	restTimeout = 5 * time.Minute
+	// slowTimeout is how long it may take for slowPiece of such a body until
+	// then: about a byte a second.
+	slowTimeout = time.Hour
+	slowPiece   = 4 << 10
 )
 
 // untrickled returns a handler that gives up on requests whose body does not
@@ -27,9 +31,9 @@ const (
 // What has a Content-Length is there, and only has to be sent: it is bounded by
 // piece. Other bodies (chunked, or of HTTP/2 without a length, as those of gRPC)
 // are made as they are sent, and nobody can tell one that is made slowly from one
-// that trickles. Only silence is bounded there, and only until the answer begins:
-// a client that has a part of it may be listening. An upgraded connection is no
-// body.
+// that trickles. Silence is bounded there, and so that it never ends: slowPiece has
+// to come in an hour. Both only until the answer begins: a client that has a part
+// of it may be listening. An upgraded connection is no body.
 //
 // Only the time counts in which the body is waited for: an upstream that reads
 // slowly, or not at all, is no fault of the client.
@@ -46,7 +50,13 @@ func untrickled(next http.Handler, g *gate) http.Handler {
 				stated:     r.ContentLength > 0,
 				gate:       g,
 			}
-			b.next()
+			b.rules = []rule{{time: g.restTimeout, bytes: 1}, {time: slowTimeout, bytes: slowPiece}}
+			if b.stated {
+				b.rules = []rule{{time: g.readTimeout, bytes: readPiece}}
+			}
+			for i := range b.rules {
+				b.rules[i].next()
+			}
 			defer b.leave()
 			// A copy: net/http looks at the body of its own.
 			r = r.WithContext(r.Context())
@@ -65,19 +75,31 @@ type body struct {
 	gate    *gate
 
 	mu      sync.Mutex
-	left    time.Duration // that may be waited for the piece
-	missing int           // of the piece
+	rules   []rule
 	reading bool
 	begun   bool // the answer
 	over    bool // deadlines are no more its business
 }
 
+// A rule is how long may be waited for so many bytes, each time.
+type rule struct {
+	time  time.Duration
+	bytes int
+
+	left    time.Duration // that may be waited for the piece
+	missing int           // of the piece
+}
+
 // next begins a piece.
-func (b *body) next() {
-	b.left, b.missing = b.gate.restTimeout, 1
-	if b.stated {
-		b.left, b.missing = b.gate.readTimeout, readPiece
+func (r *rule) next() { r.left, r.missing = r.time, r.bytes }
+
+// left returns how long may be waited for the next byte.
+func (b *body) left() time.Duration {
+	left := b.rules[0].left
+	for _, r := range b.rules[1:] {
+		left = min(left, r.left)
 	}
+	return left
 }
 
 // limit sets when what is read has to be there; the zero time is never.
@@ -92,7 +114,7 @@ func (b *body) Read(p []byte) (int, error) {
 	began := time.Now()
 	b.reading = true
 	if b.stated || !b.begun {
-		b.limit(began.Add(b.left))
+		b.limit(began.Add(b.left()))
 	} else {
 		b.limit(time.Time{})
 	}
@@ -101,9 +123,13 @@ func (b *body) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.reading = false
-	b.left -= time.Since(began)
-	if b.missing -= n; b.missing <= 0 {
-		b.next()
+	waited := time.Since(began)
+	for i := range b.rules {
+		r := &b.rules[i]
+		r.left -= waited
+		if r.missing -= n; r.missing <= 0 {
+			r.next()
+		}
 	}
 	if err != nil {
 		b.over = true // at its end net/http waits for the next request

@@ -78,6 +78,13 @@ func TestBodiesThatTrickle(t *testing.T) {
 		{"no length, and nothing comes", "Transfer-Encoding: chunked", every(0, 0, ""), readAll, 0, true, serve.RestTimeout},
 		{"no length, and a chunk that does not begin", "Transfer-Encoding: chunked", every(time.Minute, 1000, "0"), readAll, 0, true, serve.RestTimeout},
 		{"no length, and it stops", "Transfer-Encoding: chunked", every(time.Minute, 3, chunk(1)), readAll, 3, true, 3*time.Minute + serve.RestTimeout},
+		{"no length, and it goes on a byte in 61 s: it has an hour", "Transfer-Encoding: chunked",
+			every(61*time.Second, 1000, chunk(1)), readAll, 59, true, serve.SlowTimeout},
+		{"no length, and as much as there has to be", "Transfer-Encoding: chunked",
+			func(w io.Writer) {
+				every(4*time.Minute, 30, chunk(serve.SlowPiece/10))(w)
+				io.WriteString(w, "0\r\n\r\n")
+			}, readAll, 30 * (serve.SlowPiece / 10), false, 2 * time.Hour},
 		{"no length, and the answer has begun: it may rest", "Transfer-Encoding: chunked",
 			func(w io.Writer) { every(time.Hour, 3, chunk(1))(w); io.WriteString(w, "0\r\n\r\n") },
 			func(w http.ResponseWriter, r *http.Request) (int64, error) {
