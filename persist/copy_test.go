@@ -205,7 +205,9 @@ func TestReadWhileWrittenTo(t *testing.T) {
 		}
 	}()
 	seen := map[int]bool{}
-	for range 200 {
+	// On a busy machine the writer may not have had a turn by then.
+	for reads := 0; reads < 200 || len(seen) < 2; reads++ {
+		runtime.Gosched()
 		got := copied(mustRead(t, f.path, c))["a"]
 		n := len(got) / 300
 		seen[n] = true
@@ -218,9 +220,6 @@ func TestReadWhileWrittenTo(t *testing.T) {
 	close(stop)
 	if err := <-done; err != nil {
 		t.Fatal(err)
-	}
-	if len(seen) < 2 {
-		t.Errorf("this test has no effect: the writer has written %v", seen)
 	}
 }
 
