@@ -94,3 +94,18 @@ func ExampleBucket_Restore() {
 	fmt.Println(restored.Take(now.Add(10*time.Second), 1).Remaining, "of the 10 refilled meanwhile are left")
 	// Output: 9 of the 10 refilled meanwhile are left
 }
+
+func ExampleLimit_Sustained() {
+	for _, text := range []string{"100/min", "100/min strict", "100/min strict burst 40"} {
+		l, err := bucket.ParseLimit(text)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(l.Burst, "at once,", l.Sustained(), "in each minute after that")
+	}
+	// Output:
+	// 100 at once, 100 in each minute after that
+	// 10 at once, 90 in each minute after that
+	// 40 at once, 60 in each minute after that
+}

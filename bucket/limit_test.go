@@ -34,6 +34,14 @@ func TestLimitBounds(t *testing.T) {
 		{"a window beyond the longest", bucket.Limit{Quota: 1, Window: 366*day + 1}, "at most 366 days"},
 		{"negative burst", bucket.Limit{Quota: 1, Window: 1, Burst: -1}, "burst -1 is out of range: want 1 to 2147483647"},
 		{"faster than a clock can tell", bucket.Limit{Quota: 2, Window: 1}, "rate 2e+09 per second"},
+		{"strict, with the burst that goes without saying", bucket.Limit{Quota: 100, Window: time.Minute, Strict: true}, ""},
+		{"strict, with as little to refill as there can be", bucket.Limit{Quota: 100, Window: time.Minute, Burst: 99, Strict: true}, ""},
+		{"strict, of one", bucket.Limit{Quota: 1, Window: time.Minute, Strict: true}, ""},
+		{"strict, as large as can be", bucket.Limit{Quota: 1 << 26, Window: time.Second, Strict: true}, ""},
+		{"strict, and nothing to refill", bucket.Limit{Quota: 100, Window: time.Minute, Burst: 100, Strict: true}, "burst 100 of a strict limit of 100 is out of range: want 1 to 99, so that something is left to refill, or 0"},
+		{"strict, of one, and more at once", bucket.Limit{Quota: 1, Window: time.Minute, Burst: 2, Strict: true}, "burst 2 of a strict limit of 1 is out of range: want 1 to 1"},
+		{"strict, and so many that rounding would let one more through", bucket.Limit{Quota: 1<<26 + 1, Window: time.Hour, Strict: true}, "quota 67108865 of a strict limit is out of range: want 1 to 67108864"},
+		{"strict, and so fast that a nanosecond would", bucket.Limit{Quota: 200, Window: time.Microsecond, Burst: 10, Strict: true}, "rate 1.9e+08 per second of a strict limit is out of range: want at most 1e+08, one in 10ns"},
 		{"a debt that no time.Duration holds", bucket.Limit{Quota: 1, Window: 366 * day, Burst: 1000}, "takes 1003 years to refill: want at most 100"},
 	} {
 		t.Run(tt.why, func(t *testing.T) {
@@ -73,6 +81,12 @@ func TestLimitText(t *testing.T) {
 		{"1/1h0m5s", bucket.Limit{Quota: 1, Window: time.Hour + 5*time.Second, Burst: 1}, ""},
 		{"2147483647/h burst 2147483647", bucket.PerHour(math.MaxInt32), "2147483647/h"},
 		{"1/366day", bucket.Limit{Quota: 1, Window: 366 * day, Burst: 1}, ""},
+		{"100/min strict", bucket.Limit{Quota: 100, Window: time.Minute, Burst: 10, Strict: true}, ""},
+		{"100/min strict burst 40", bucket.Limit{Quota: 100, Window: time.Minute, Burst: 40, Strict: true}, ""},
+		{"100/min burst 40 Strict ", bucket.Limit{Quota: 100, Window: time.Minute, Burst: 40, Strict: true}, "100/min strict burst 40"},
+		{"101/min STRICT burst 11", bucket.Limit{Quota: 101, Window: time.Minute, Burst: 11, Strict: true}, "101/min strict"},
+		{"1/min strict", bucket.Limit{Quota: 1, Window: time.Minute, Burst: 1, Strict: true}, ""},
+		{"2/1h30m strict", bucket.Limit{Quota: 2, Window: 90 * time.Minute, Burst: 1, Strict: true}, ""},
 		{" 100 / Minute  BURST  200 ", bucket.Limit{Quota: 100, Window: time.Minute, Burst: 200}, "100/min burst 200"},
 		{"100/60s", bucket.PerMinute(100), "100/min"},
 		{"100/1min burst 100", bucket.PerMinute(100), "100/min"},
@@ -94,31 +108,38 @@ func TestLimitText(t *testing.T) {
 func TestLimitTextErrors(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"":                            `limit "": want QUOTA/WINDOW [burst N], such as 100/min or 1000/day burst 50`,
-		"100":                         `limit "100": want QUOTA/WINDOW`,
-		"unlimited":                   `limit "unlimited": want QUOTA/WINDOW`,
-		"0/min":                       `quota "0": want a whole number from 1 to 2147483647`,
-		"-5/min":                      `quota "-5": want`,
-		"+5/min":                      `quota "+5": want`,
-		"1.5/min":                     `quota "1.5": want`,
-		"NaN/min":                     `quota "nan": want`,
-		"1e3/min":                     `quota "1e3": want`,
-		"2147483648/min":              `quota "2147483648": want`,
-		"/min":                        `quota "": want`,
-		"100/":                        `window "": want s, min, h, day, week, or a duration such as 500ms or 1h30m`,
-		"100/fortnight":               `window "fortnight": want`,
-		"100/0s":                      `window 0s is out of range`,
-		"100/-1s":                     `window -1s is out of range`,
-		"100/367day":                  `window "367day" is out of range: want at most 366 days`,
-		"100/8784h1s":                 `out of range: want more than 0s, at most 366 days`,
-		"100/99999999999999999999day": `window "99999999999999999999day": want`,
-		"100/8785h":                   `window "8785h" is out of range: want at most 366 days`,
-		"100/min burst":               `burst "": want`,
-		"100/min burst 0":             `burst "0": want`,
-		"100/min burst -1":            `burst "-1": want`,
-		"100/min burst 5 or 6":        `burst "5 or 6": want`,
-		"100/min/2":                   `window "min/2": want`,
-		strings.Repeat("x", 1<<20):    `…": want QUOTA/WINDOW`,
+		"":                              `limit "": want QUOTA/WINDOW [burst N], such as 100/min or 1000/day burst 50`,
+		"100":                           `limit "100": want QUOTA/WINDOW`,
+		"unlimited":                     `limit "unlimited": want QUOTA/WINDOW`,
+		"0/min":                         `quota "0": want a whole number from 1 to 2147483647`,
+		"-5/min":                        `quota "-5": want`,
+		"+5/min":                        `quota "+5": want`,
+		"1.5/min":                       `quota "1.5": want`,
+		"NaN/min":                       `quota "nan": want`,
+		"1e3/min":                       `quota "1e3": want`,
+		"2147483648/min":                `quota "2147483648": want`,
+		"/min":                          `quota "": want`,
+		"100/":                          `window "": want s, min, h, day, week, or a duration such as 500ms or 1h30m`,
+		"100/fortnight":                 `window "fortnight": want`,
+		"100/0s":                        `window 0s is out of range`,
+		"100/-1s":                       `window -1s is out of range`,
+		"100/367day":                    `window "367day" is out of range: want at most 366 days`,
+		"100/8784h1s":                   `out of range: want more than 0s, at most 366 days`,
+		"100/99999999999999999999day":   `window "99999999999999999999day": want`,
+		"100/8785h":                     `window "8785h" is out of range: want at most 366 days`,
+		"100/min burst":                 `burst "": want`,
+		"100/min burst 0":               `burst "0": want`,
+		"100/min burst -1":              `burst "-1": want`,
+		"100/min burst 5 or 6":          `burst "5 or 6": want`,
+		"100/min/2":                     `window "min/2": want`,
+		"100/minstrict":                 `window "minstrict": want`,
+		"100/min strict strict":         `window "min strict": want`,
+		"100/min strict burst 5 strict": `burst "5 strict": want`,
+		"100/min burst strict":          `burst "strict": want`,
+		"strict 100/min":                `quota "strict 100": want`,
+		"100/min strict burst 100":      `burst 100 of a strict limit of 100 is out of range: want 1 to 99`,
+		"100/strict":                    `window "strict": want`,
+		strings.Repeat("x", 1<<20):      `…": want QUOTA/WINDOW`,
 	} {
 		got, err := bucket.ParseLimit(text)
 		if err == nil || !strings.Contains(err.Error(), want) || len(err.Error()) > 300 {
@@ -161,6 +182,7 @@ func limits() *rapid.Generator[bucket.Limit] {
 			Quota:  rapid.OneOf(rapid.IntRange(1, 20), rapid.IntRange(1, math.MaxInt32)).Draw(t, "quota"),
 			Window: time.Duration(rapid.OneOf(rapid.Int64Range(1, int64(time.Minute)), rapid.Int64Range(1, int64(366*day))).Draw(t, "window")),
 			Burst:  rapid.OneOf(rapid.IntRange(0, 20), rapid.IntRange(0, math.MaxInt32)).Draw(t, "burst"),
+			Strict: rapid.IntRange(0, 3).Draw(t, "strict") == 0,
 		}
 		l, err := l.Normalize()
 		if err != nil {
@@ -182,7 +204,7 @@ func TestLimitTextRoundTrip(t *testing.T) {
 }
 
 func FuzzParseLimit(f *testing.F) {
-	for _, s := range []string{"100/min", "1000/day burst 50", "5/500ms", "1/1h30m", "100/8785h", "0/s", "1/µs", "burst/burst", "1/s burst 1/s"} {
+	for _, s := range []string{"100/min", "1000/day burst 50", "5/500ms", "1/1h30m", "100/8785h", "0/s", "1/µs", "burst/burst", "1/s burst 1/s", "100/min strict", "9/s strict burst 2", "strict"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

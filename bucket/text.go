@@ -24,9 +24,10 @@ var units = map[string]time.Duration{
 //	100/min
 //	1000/day burst 50
 //	5/500ms
+//	100/min strict
 //
-// that is a quota, a slash and a window, and, if it is not the quota, the
-// burst. The window is a unit (s, min, h, day, week, or their longer names), a
+// that is a quota, a slash and a window, then the word strict if it is that, and
+// the burst if it is not the one that goes without saying. The window is a unit (s, min, h, day, week, or their longer names), a
 // whole number and a unit (15min, 7day), or a duration as in
 // [time.ParseDuration] (1h30m). Case and extra space do not matter. The
 // result is normalized.
@@ -40,11 +41,15 @@ func ParseLimit(text string) (Limit, error) {
 
 func parseLimit(text string) (Limit, error) {
 	rate, burst, hasBurst := strings.Cut(strings.ToLower(text), "burst")
+	var l Limit
+	rate, l.Strict = cutStrict(rate)
+	if !l.Strict {
+		burst, l.Strict = cutStrict(burst)
+	}
 	quota, window, ok := strings.Cut(rate, "/")
 	if !ok {
 		return Limit{}, fmt.Errorf("want QUOTA/WINDOW [burst N], such as 100/min or 1000/day burst 50")
 	}
-	var l Limit
 	var err error
 	if l.Quota, err = parseCount("quota", quota); err != nil {
 		return Limit{}, err
@@ -58,6 +63,17 @@ func parseLimit(text string) (Limit, error) {
 		}
 	}
 	return l.Normalize()
+}
+
+// cutStrict cuts the word strict off the end of text, and tells whether it was
+// there.
+func cutStrict(text string) (rest string, strict bool) {
+	trimmed := strings.TrimSpace(text)
+	rest, strict = strings.CutSuffix(trimmed, "strict")
+	if strict && rest != strings.TrimSpace(rest) { // a word of its own
+		return rest, true
+	}
+	return text, false
 }
 
 // parseCount reads a quota or a burst: decimal digits, no sign.
@@ -107,10 +123,13 @@ func clip(text string) string {
 }
 
 // String returns the limit as [ParseLimit] reads it. The burst is left out
-// where it is the quota.
+// where it is what a Burst of 0 means.
 func (l Limit) String() string {
 	text := strconv.Itoa(l.Quota) + "/" + windowText(l.Window)
-	if l.Burst != 0 && l.Burst != l.Quota {
+	if l.Strict {
+		text += " strict"
+	}
+	if l.Burst != 0 && l.Burst != l.defaultBurst() {
 		text += " burst " + strconv.Itoa(l.Burst)
 	}
 	return text

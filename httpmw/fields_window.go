@@ -1,6 +1,7 @@
 package httpmw
 
 import (
+	"math"
 	"math/bits"
 	"strconv"
 	"strings"
@@ -16,18 +17,22 @@ func available(d *bucket.Decision) int { return max(0, min(d.Remaining, d.Limit.
 // effectiveWindow is the time in whole seconds within which a client that was
 // allowed should use no more than what is available: as long as that takes to
 // refill, so that a client that reckons a rate from the two gets no more than
-// the rate of the limit. If nothing is available it is the time to the next
-// token.
+// the rate of the limit; of a strict limit that is less than the quota in a
+// window. If nothing is available it is the time to the next token.
 func effectiveWindow(d *bucket.Decision) int64 {
-	quota, window := uint64(d.Limit.Quota), uint64(d.Limit.Window)
+	quota, window := uint64(max(1, d.Limit.Sustained())), uint64(d.Limit.Window)
 	if r := available(d); r > 0 {
-		// r is at most the quota, so the quotient is at most the window.
+		// Of a limit that is not strict r is at most what is refilled, so that the
+		// quotient is at most the window.
 		hi, lo := bits.Mul64(uint64(r), window)
+		if hi >= quota {
+			return ceilSeconds(d.Limit.Window) // a refill of more than 500 years: not a normalized limit
+		}
 		ns, rem := bits.Div64(hi, lo, quota)
 		if rem > 0 {
-			ns++ // at most the window
+			ns++
 		}
-		return ceilSeconds(time.Duration(ns))
+		return ceilSeconds(time.Duration(min(ns, math.MaxInt64)))
 	}
 	// The bucket is full ResetAfter from now, and had one token less than all
 	// of Burst−1 refills before that.

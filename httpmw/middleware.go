@@ -106,6 +106,11 @@ type Config struct {
 	// status then is 429 or, if all policies that refuse are ones with the key
 	// [Global], 503.
 	Refuse http.Handler
+	// Denied, if not nil, is called for each request that is over a limit,
+	// before it is answered and before the fields of Fields are set. It may set
+	// other header fields, such as an id that the client can ask about, and
+	// should be quick: who is over a limit has it called as often as they like.
+	Denied func(w http.ResponseWriter, r *http.Request, why Denial)
 	// Fields says in which forms a client is told about its quota. The zero
 	// value means [Draft11].
 	Fields FieldSet
@@ -164,6 +169,7 @@ type Middleware struct {
 	open    bool // of Config.FailOpen
 	ip      ClientIP
 	refuser http.Handler
+	denied  func(http.ResponseWriter, *http.Request, Denial)
 	log     *slog.Logger
 	fields  *fields // nil: NoFields
 	pool    sync.Pool
@@ -203,6 +209,7 @@ func New(l Limiter, cfg Config) (*Middleware, error) {
 		open:    cfg.FailOpen,
 		ip:      cfg.IP,
 		refuser: cfg.Refuse,
+		denied:  cfg.Denied,
 		log:     cfg.Logger,
 	}
 	if err := m.limits(cfg); err != nil {
@@ -312,6 +319,9 @@ func (m *Middleware) admit(w http.ResponseWriter, r *http.Request, s *scratch) b
 		m.addFields(w.Header(), s)
 	case slices.ContainsFunc(s.decisions, violated):
 		hurry(w, r)
+		if m.denied != nil {
+			m.denied(w, r, m.denial(s))
+		}
 		m.refuse(w, r, s) // releases s
 	default:
 		// Not for a quota: a limiter that is closed, say.

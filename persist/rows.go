@@ -182,8 +182,17 @@ const maxName = 1024 // bytes in the name of a policy
 
 func policyKey(id uint32) []byte { return binary.BigEndian.AppendUint32(nil, id) }
 
+// strictBit of the quota of a row tells that the limit is strict. A version that
+// does not know it finds the quota out of range, and does not take the limit for
+// another.
+const strictBit = 1 << 32
+
 func (p policy) row(id uint32) []byte {
-	b := binary.LittleEndian.AppendUint64(nil, uint64(p.limit.Quota))
+	quota := uint64(p.limit.Quota)
+	if p.limit.Strict {
+		quota |= strictBit
+	}
+	b := binary.LittleEndian.AppendUint64(nil, quota)
 	b = binary.LittleEndian.AppendUint64(b, uint64(p.limit.Window))
 	b = binary.LittleEndian.AppendUint64(b, uint64(p.limit.Burst))
 	b = binary.LittleEndian.AppendUint64(b, uint64(p.since))
@@ -210,11 +219,13 @@ func parsePolicy(key, row []byte) (uint32, policy, error) {
 		since: int64(binary.LittleEndian.Uint64(b[24:])),
 	}
 	quota, burst := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[16:])
+	strict := quota&strictBit != 0
+	quota &^= strictBit
 	if quota>>31 != 0 || burst>>31 != 0 || p.since < 0 || p.since > 2*maxTimeline {
 		return 0, policy{}, fmt.Errorf("policy %x: quota %d, burst %d or time %d is out of range", key, quota, burst, p.since)
 	}
 	p.limit, err = bucket.Limit{
-		Quota: int(quota), Window: time.Duration(binary.LittleEndian.Uint64(b[8:])), Burst: int(burst),
+		Quota: int(quota), Window: time.Duration(binary.LittleEndian.Uint64(b[8:])), Burst: int(burst), Strict: strict,
 	}.Normalize()
 	if err != nil {
 		return 0, policy{}, fmt.Errorf("policy %x: %w", key, err)

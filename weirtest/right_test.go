@@ -103,6 +103,13 @@ func TestAssertLimited_anyLimit(t *testing.T) {
 			Quota:  rapid.IntRange(1, 1000).Draw(rt, "quota"),
 			Window: time.Duration(rapid.Int64Range(int64(time.Millisecond), int64(24*time.Hour)).Draw(rt, "window")),
 			Burst:  rapid.IntRange(1, 50).Draw(rt, "burst"),
+			Strict: rapid.Bool().Draw(rt, "strict"),
+		}
+		if limit.Strict {
+			limit.Burst = min(limit.Burst, max(1, limit.Quota-1))
+			if _, err := limit.Normalize(); err != nil {
+				rt.Skip("not valid")
+			}
 		}
 		cfg := httpmw.Config{Jitter: rapid.Bool().Draw(rt, "jitter")}
 		r := &recorder{}

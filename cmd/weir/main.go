@@ -44,6 +44,7 @@ func run() int {
 	}()
 	return cli.Run(ctx, cli.World{
 		Args:        os.Args[1:],
+		Environ:     os.Environ(),
 		Stdout:      os.Stdout,
 		Stderr:      os.Stderr,
 		Terminal:    term.IsTerminal(int(os.Stderr.Fd())),

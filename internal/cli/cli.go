@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed-0c889b51/weir/internal/nearest"
-	"github.com/seed-0c889b51/weir/internal/oneline"
 	"github.com/seed-0c889b51/weir/internal/serve"
 )
 
@@ -23,12 +22,13 @@ const (
 	exitFailed = 1 // at run time, such as an address in use
 	exitUsage  = 2 // an unknown command, flag or argument
 	exitConfig = 3 // a value that is not valid
-	exitUnmet  = 4 // an expectation of bench was not met
+	exitUnmet  = 4 // an expectation of bench was not met, or a check of doctor failed
 )
 
 // A World is what a run of the command has to do with.
 type World struct {
 	Args           []string  // without the name of the program
+	Environ        []string  // as of os.Environ: settings are read from it
 	Stdin          io.Reader // nil is that of the process
 	Stdout, Stderr io.Writer
 	// Terminal tells that Stderr is one: logs are then text, and JSON
@@ -43,8 +43,9 @@ type World struct {
 
 // Run runs the command until it is done or ctx ends, and returns the code to
 // exit with: 0 if all went well, 1 if it failed, 2 for an unknown command, flag
-// or argument, 3 for a value that is not valid, 4 if bench found something not
-// to be as expected. What went wrong is one line on Stderr.
+// or argument, 3 for a value that is not valid, 4 if bench or doctor found
+// something not to be as expected. What went wrong is on Stderr: a line and, for
+// what is wrong in a file, a line for each of it with the place shown below.
 func Run(ctx context.Context, w World) int {
 	out := &output{to: w.Stdout}
 	w.Stdout = out
@@ -57,7 +58,7 @@ func Run(ctx context.Context, w World) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintln(w.Stderr, "weir: "+oneline.Text(err.Error()))
+	fmt.Fprint(w.Stderr, message(err))
 	var failed runError
 	var unmet unmetError
 	switch {
@@ -122,6 +123,10 @@ in a file and survives restarts.`,
 	root.SetOut(w.Stdout)
 	root.SetErr(w.Stderr)
 	root.AddCommand(newServe(w), newState(w), newBench(w), newVersion(w.Stdout))
+	root.AddCommand(newReplay(w), newExplain(w))
+	root.AddCommand(newConfig(w), newValidate(w))
+	root.AddCommand(newDoctor(w))
+	root.AddCommand(newTop(w), newStatus(w), newWhoami(w), newKeys(w))
 	root.SetHelpCommand(newHelp())
 	root.SetFlagErrorFunc(flagError)
 	root.InitDefaultCompletionCmd()

@@ -40,10 +40,10 @@ func TestMistakes(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"srve"}, 2, `unknown command "srve": want bench, completion, help, serve, state, version; did you mean "serve"?`},
-		{[]string{"run"}, 2, `unknown command "run": want bench, completion, help, serve, state, version`},
-		{[]string{"\x1b[2J\n"}, 2, `unknown command "\x1b[2J\n": want bench, completion, help, serve, state, version`},
-		{[]string{"help", "srve"}, 2, `unknown command "srve": want bench, completion, help, serve, state, version; did you mean "serve"?`},
+		{[]string{"srve"}, 2, `unknown command "srve": want bench, completion, config, doctor, explain, help, keys, replay, serve, state, status, top, validate, version, whoami; did you mean "serve"?`},
+		{[]string{"run"}, 2, `unknown command "run": want bench, completion, config, doctor, explain, help, keys, replay, serve, state, status, top, validate, version, whoami`},
+		{[]string{"\x1b[2J\n"}, 2, `unknown command "\x1b[2J\n": want bench, completion, config, doctor, explain, help, keys, replay, serve, state, status, top, validate, version, whoami`},
+		{[]string{"help", "srve"}, 2, `unknown command "srve": want bench, completion, config, doctor, explain, help, keys, replay, serve, state, status, top, validate, version, whoami; did you mean "serve"?`},
 		{[]string{"completion", "bsh"}, 2, `unknown command "bsh": want bash, fish, powershell, zsh; did you mean "bash"?`},
 		{[]string{"version", "1"}, 2, `unexpected argument "1": weir version takes flags only`},
 		{[]string{"--to", "http://a"}, 2, `unknown flag "--to"; did you mean "weir serve --to"?`},

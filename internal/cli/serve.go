@@ -12,22 +12,7 @@ import (
 )
 
 func newServe(w World) *cobra.Command {
-	flags := &serveFlags{
-		listen:         once{value: "127.0.0.1:8080"},
-		socketMode:     once{value: "0600"},
-		maxConnections: once{value: "10000"},
-		maxPerClient:   once{value: "500"},
-		fields:         once{value: "draft-11"},
-		userHeader:     once{value: "X-User"},
-		ipv6Prefix:     once{value: "64"},
-		state:          once{value: "weir.db"},
-		stateFailure:   once{value: "memory"},
-		every:          once{value: "10s"},
-		crash:          once{value: "accept"},
-		coldStart:      once{value: "full"},
-		timeout:        once{value: "60s"},
-		logLevel:       once{value: "info"},
-	}
+	flags := &serveFlags{}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Limit requests, and pass on those that are within their limits",
@@ -37,9 +22,11 @@ passes on to your API what is within them, and answers the rest with 429.
 Examples:
   weir serve --limit 'ip 5/min'
   weir serve --to http://127.0.0.1:3000 --listen :8080 --limit 'ip 100/min' --limit 'user 1000/day burst 50'
+  weir serve --config weir.yaml                   # see examples/weir.yaml
   weir serve --to http://127.0.0.1:3000 --trust 10.0.0.0/8 --limit 'header:X-Api-Key 10/s' --limit 'ip+path 5/s dry-run'
 
-A limit is KEY QUOTA/WINDOW [burst N] [dry-run]. KEY is who a request counts for:
+A limit is KEY QUOTA/WINDOW [strict] [burst N] [dry-run]. KEY is who a request
+counts for:
   ip             the client's address; of IPv6, its network (--ipv6-prefix)
   ip/48          the same with an IPv6 network of 48 bits, 32 to 128, for a wider
                  limit beside ip: who has a /48 has 65,536 networks of /64
@@ -52,7 +39,8 @@ A limit is KEY QUOTA/WINDOW [burst N] [dry-run]. KEY is who a request counts for
   global         all requests together
   ip+path        several of these together
 WINDOW is s, min, h, day, week, or a duration such as 500ms. Up to QUOTA requests
-(burst: N) may come at once, and QUOTA are given back every WINDOW, steadily. A
+(burst: N) may come at once, and QUOTA are given back every WINDOW, steadily; of a
+strict limit so many less that no WINDOW sees more than QUOTA (weir explain). A
 request without the identity that a limit asks for counts by its address. It
 must be within all limits, and counts against none if it is not. With no --limit
 they are 'ip 100/min' and 'user 1000/day'. --in-flight 'KEY N' limits how many
@@ -83,6 +71,11 @@ must be in --trust, for the client, the method and the path are those that the
 proxy names: the client as --client-ip says, the rest in X-Forwarded-Method and
 X-Forwarded-Uri (caddy, traefik) or X-Original-Method and X-Original-URI (nginx).
 
+At --admin weir listens for its owner: the page, Prometheus metrics, /healthz, /readyz,
+and what weir status, top and keys ask. What names clients or changes something
+wants the token of --admin-token. An address that others can reach wants that
+and --tls-cert, or weir does not start.
+
 The Host of a request is passed on to an upstream at http://, and is that of the
 URL to one at https://. Stop it with Ctrl-C or SIGTERM, or by closing its
 terminal: requests in flight are finished, for up to 10 seconds; a second signal
@@ -92,22 +85,29 @@ Exit codes: 0 stopped as told, 1 failed, 2 unknown command, flag or argument,
 3 a value that is not valid.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := flags.config()
+			loaded, err := flags.load(w)
 			if err != nil {
-				return valueError{err}
-			}
-			if cfg.Secret, err = flags.stateKey.secret(); err != nil {
 				return err
 			}
-			level, err := parseLevel(flags.logLevel.value)
-			if err != nil {
-				return valueError{err}
+			cfg := loaded.Serve
+			if cfg.Secret, err = readSecret(loaded.StateKeyAt, "state-key", loaded.StateKey); err != nil {
+				return err
 			}
-			cfg.Logger = newLogger(w, level)
+			if cfg.PartitionSecret, err = readSecret(loaded.PartitionSecretAt, "partition-secret", loaded.PartitionSecret); err != nil {
+				return err
+			}
+			cfg.Logger = newLogger(w, loaded.LogLevel)
+			for _, text := range loaded.Warnings {
+				cfg.Logger.Warn(text)
+			}
 			if w.StandardLog != nil {
 				serve.Redact(w.StandardLog, cfg.Logger)
 			}
 			cfg.Banner = w.Stderr
+			cfg.Admin.Version, cfg.Admin.ShowToken = buildVersion(), w.Terminal
+			if err := setAdminToken(&cfg, loaded.AdminToken); err != nil {
+				return err
+			}
 			server, err := serve.New(cfg)
 			if err != nil {
 				if errors.Is(err, serve.ErrConfig) {

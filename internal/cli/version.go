@@ -22,6 +22,14 @@ func newVersion(stdout io.Writer) *cobra.Command {
 	}
 }
 
+// buildVersion returns the version of the module, as the binary knows it.
+func buildVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "unknown"
+}
+
 // versionText says what was built, from what, with what, and for what. info
 // is nil if the binary does not know.
 func versionText(info *debug.BuildInfo) string {

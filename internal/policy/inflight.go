@@ -17,6 +17,8 @@ type InFlight struct {
 	Key Key
 	// Max is how many there may be, from 1 to 2³¹−1.
 	Max int
+	// InFlightTerms are what has no text.
+	InFlightTerms
 }
 
 const inFlightSuffix = "/in-flight"
@@ -33,9 +35,9 @@ func ParseInFlight(text string) (InFlight, error) {
 	if err != nil {
 		return InFlight{}, err
 	}
-	f := InFlight{Name: key.String() + inFlightSuffix, Key: key}
-	if most := maxName - len(inFlightSuffix); len(f.Name) > maxName {
-		return InFlight{}, fmt.Errorf("key %s has %d characters: want at most %d", quote(key.String()), len(key.String()), most)
+	f, err := NewInFlight(key, 0)
+	if err != nil {
+		return InFlight{}, err
 	}
 	switch {
 	case len(words) == 1:

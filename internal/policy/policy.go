@@ -39,6 +39,8 @@ type Policy struct {
 	Limit bucket.Limit
 	// DryRun tells that the limit only counts.
 	DryRun bool
+	// Terms are what is asked of it beyond that, which has no text.
+	Terms
 }
 
 // Parse reads one policy. The error says what of the text is wrong and what is
@@ -74,15 +76,10 @@ func Parse(text string) (Policy, error) {
 	return p, nil
 }
 
-// ParseList reads policies, and gives each a name of its own: the text of its
-// key, and where several have one key, that text for the one with the longest
-// window and "KEY/WINDOW" for the others. What clients have used is kept under
-// the name, so it must not depend on the order of the texts: a limit that moved
-// would take over what was used of another. An error begins with the quoted
-// text that is wrong.
+// ParseList reads policies, and gives each a name of its own as of [SetNames].
+// An error begins with the quoted text that is wrong.
 func ParseList(texts ...string) ([]Policy, error) {
 	policies := make([]Policy, len(texts))
-	longest := map[string]int{} // index by key
 	for i, text := range texts {
 		p, err := Parse(text)
 		if err != nil {
@@ -90,29 +87,65 @@ func ParseList(texts ...string) ([]Policy, error) {
 		}
 		for j, before := range policies[:i] {
 			if before.Name == p.Name && before.Limit.Window == p.Limit.Window {
-				return nil, sameWindow(text, texts[j])
+				return nil, fmt.Errorf("%s: %w", quote(text), sameWindow(texts[j]))
 			}
-		}
-		if j, ok := longest[p.Name]; !ok || p.Limit.Window > policies[j].Limit.Window {
-			longest[p.Name] = i
 		}
 		policies[i] = p
 	}
 	for i := range policies {
-		p := &policies[i]
-		if longest[p.Name] == i {
-			continue
-		}
-		if p.Name += "/" + windowName(p.Limit); len(p.Name) > maxName {
-			return nil, fmt.Errorf("%s: name %s has %d characters: want at most %d for a key that is limited twice, with its window",
-				quote(texts[i]), quote(p.Name), len(p.Name), maxName)
-		}
+		policies[i].Name = ""
+	}
+	if at, err := SetNames(policies); err != nil {
+		return nil, fmt.Errorf("%s: %w", quote(texts[at]), err)
 	}
 	return policies, nil
 }
 
-func sameWindow(text, before string) error {
-	return fmt.Errorf("%s: %s has the same key and window: want one limit for each window of a key", quote(text), quote(before))
+// SetNames gives each policy that has none a name: the text of its key, and
+// where several of these have one key, that text for the one with the longest
+// window and "KEY/WINDOW" for the others. What clients have used is kept under
+// the name, so it must not depend on the order of the policies: a limit that
+// moved would take over what was used of another. An error is about the policy
+// at that index.
+func SetNames(policies []Policy) (at int, err error) {
+	longest := map[string]int{} // index by key
+	for i, p := range policies {
+		if p.Name != "" {
+			continue
+		}
+		key := p.Key.String()
+		for _, before := range policies[:i] {
+			if before.Name == "" && before.Key.String() == key && before.Limit.Window == p.Limit.Window {
+				return i, sameWindow(before.String())
+			}
+		}
+		if j, ok := longest[key]; !ok || p.Limit.Window > policies[j].Limit.Window {
+			longest[key] = i
+		}
+	}
+	names := make([]string, len(policies))
+	for i, p := range policies {
+		names[i] = p.Name
+		if p.Name != "" {
+			continue
+		}
+		names[i] = p.Key.String()
+		if longest[names[i]] == i {
+			continue
+		}
+		if names[i] += "/" + windowName(p.Limit); len(names[i]) > maxName {
+			return i, fmt.Errorf("name %s has %d characters: want at most %d for a key that is limited twice, with its window",
+				quote(names[i]), len(names[i]), maxName)
+		}
+	}
+	for i := range policies {
+		policies[i].Name = names[i]
+	}
+	return 0, nil
+}
+
+func sameWindow(before string) error {
+	return fmt.Errorf("%s has the same key and window: want one limit for each window of a key", quote(before))
 }
 
 // windowName returns the window as it is in the limit's text, in ASCII.

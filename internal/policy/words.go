@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"math/big"
 	"time"
 
 	"github.com/seed-0c889b51/weir/bucket"
@@ -9,16 +10,28 @@ import (
 
 // Worst says in words the most that a limit lets through: what comes at once,
 // what comes after that, and how much of both one window can see, which is the
-// burst and the quota (a full bucket, and what is refilled meanwhile). The
-// limit is normalized.
+// burst and the quota (a full bucket, and what is refilled meanwhile), or for a
+// strict limit the quota. The limit is normalized.
 func Worst(l bucket.Limit) string {
 	return fmt.Sprintf("at most %d at once, then %s; never more than %d in any %s",
-		l.Burst, pace(l), int64(l.Burst)+int64(l.Quota), windowWord(l.Window))
+		l.Burst, pace(l), WorstIn(l, l.Window), windowWord(l.Window))
+}
+
+// WorstIn returns how many requests a limit lets through at most in a stretch of
+// time of that length, both ends in it: a full bucket, and what is refilled
+// meanwhile. The limit is normalized.
+func WorstIn(l bucket.Limit, d time.Duration) int64 {
+	if l.Strict && d == l.Window {
+		return int64(l.Quota)
+	}
+	refilled := new(big.Int).Mul(big.NewInt(int64(l.Sustained())), big.NewInt(int64(d)))
+	refilled.Div(refilled, big.NewInt(int64(l.Window)))
+	return int64(l.Burst) + refilled.Int64()
 }
 
 // pace says how fast tokens come back.
 func pace(l bucket.Limit) string {
-	quota := time.Duration(l.Quota)
+	quota := time.Duration(l.Sustained())
 	if l.Window%quota == 0 {
 		return "one every " + durationWord(l.Window/quota)
 	}

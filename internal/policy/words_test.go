@@ -28,6 +28,10 @@ func TestWorst(t *testing.T) {
 		{"1/1500ms", "at most 1 at once, then one every 1.5s; never more than 2 in any 1.5s"},
 		{"5/500ms", "at most 5 at once, then one every 100ms; never more than 10 in any 500ms"},
 		{"1/10us", "at most 1 at once, then one every 10us; never more than 2 in any 10us"},
+		// Strict: no more than is written.
+		{"100/min strict", "at most 10 at once, then about one every 667ms; never more than 100 in any minute"},
+		{"100/min strict burst 40", "at most 40 at once, then one every second; never more than 100 in any minute"},
+		{"1/day strict", "at most 1 at once, then one every day; never more than 1 in any day"},
 		// It does not come out even: three digits, and the word for it.
 		{"7/min", "at most 7 at once, then about one every 8.57s; never more than 14 in any minute"},
 		{"2147483647/h", "at most 2147483647 at once, then about one every 1.68us; never more than 4294967294 in any hour"},

@@ -52,14 +52,14 @@ func ParseRoute(text string) (Route, error) {
 	if route.To, err = ParseTarget(target); err != nil {
 		return Route{}, err
 	}
-	if err := route.check(); err != nil {
+	if err := route.Check(); err != nil {
 		return Route{}, err
 	}
 	return route, nil
 }
 
-// check returns an error if the route is none.
-func (r Route) check() error {
+// Check returns an error if the route is none.
+func (r Route) Check() error {
 	const want = "want one such as /api"
 	if r.To == nil {
 		return fmt.Errorf("path %.80q: To is nil: want the URL of the upstream", r.Path)
@@ -104,7 +104,7 @@ func newUpstreams(cfg Config) ([]*upstream, error) {
 	}
 	ups := make([]*upstream, len(routes))
 	for i, r := range routes {
-		if err := r.check(); err != nil {
+		if err := r.Check(); err != nil {
 			return nil, fmt.Errorf("proxy: Routes[%d]: %w", i, err)
 		}
 		ups[i] = newUpstream(r)

@@ -16,7 +16,7 @@ import (
 )
 
 // writeBanner says what is served, one fact a line.
-func writeBanner(cfg Config, addr net.Addr, restored persist.Restored, stateErr error) {
+func writeBanner(cfg Config, addr net.Addr, restored persist.Restored, stateErr error, admin string) {
 	var b strings.Builder
 	line := func(what, format string, args ...any) {
 		fmt.Fprintf(&b, "%-10s %s\n", what, oneline.Text(fmt.Sprintf(format, args...)))
@@ -49,7 +49,7 @@ func writeBanner(cfg Config, addr net.Addr, restored persist.Restored, stateErr 
 		}
 	}
 	for _, p := range cfg.Policies {
-		line("limit", "%s: %s%s", p, policy.Worst(p.Limit), dryRunNote(p))
+		line("limit", "%s: %s%s", p, policy.Worst(p.Limit), dryRunNote(p)+termsNote(p))
 	}
 	if cfg.DefaultPolicies {
 		line("", "(the default, since no --limit is given)")
@@ -73,6 +73,9 @@ func writeBanner(cfg Config, addr net.Addr, restored persist.Restored, stateErr 
 		if after, _ := strings.CutPrefix(filepath.Base(restored.MovedTo), filepath.Base(cfg.State)); strings.HasPrefix(after, ".unreadable-") {
 			line("", "it takes the secret that it was written with: stop weir, move it back to %s, and start weir with that secret", cfg.State)
 		}
+	}
+	if admin != "" {
+		line("admin", "%s", admin)
 	}
 	line("try", "%s", tryText(cfg, addr, scheme))
 	fmt.Fprint(cfg.Banner, b.String())

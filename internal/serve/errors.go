@@ -21,19 +21,19 @@ func (e configErr) Unwrap() error        { return e.error }
 
 // listenError says why an address cannot be listened on. It is ErrConfig if
 // the same address will not do later either.
-func listenError(address string, err error) error {
+func listenError(flag, address string, err error) error {
 	var dns *net.DNSError
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("--listen %q: the address is in use: stop what listens there, or want another port such as 127.0.0.1:0 for a free one", address)
+		return fmt.Errorf("%s %q: the address is in use: stop what listens there, or want another port such as 127.0.0.1:0 for a free one", flag, address)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return configError(fmt.Errorf("--listen %q: this machine does not have that address: want one of its own, such as 127.0.0.1:8080", address))
+		return configError(fmt.Errorf("%s %q: this machine does not have that address: want one of its own, such as 127.0.0.1:8080", flag, address))
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("--listen %q: not permitted: want a port from 1024 on, or the right to listen below", address)
+		return fmt.Errorf("%s %q: not permitted: want a port from 1024 on, or the right to listen below", flag, address)
 	case errors.As(err, &dns) && dns.IsNotFound:
-		return configError(fmt.Errorf("--listen %q: the name is not known: want an address of this machine, such as 127.0.0.1:8080", address))
+		return configError(fmt.Errorf("%s %q: the name is not known: want an address of this machine, such as 127.0.0.1:8080", flag, address))
 	}
-	return fmt.Errorf("--listen %q: %w", address, err)
+	return fmt.Errorf("%s %q: %w", flag, address, err)
 }
 
 // leadsTo tells whether a URL is that of the listener, as far as it can be told

@@ -42,11 +42,16 @@ func keyOf(key policy.Key, user httpmw.Key) httpmw.Key {
 // userOf returns the key of the user: what a trusted peer says in the field,
 // said once. Whoever else sends the field has no user.
 func userOf(field string, ip httpmw.ClientIP) httpmw.Key {
-	return httpmw.Func(func(r *http.Request) string {
+	return httpmw.Func(userIn(field, ip))
+}
+
+// userIn returns what finds the user of a request, "" for none.
+func userIn(field string, ip httpmw.ClientIP) func(*http.Request) string {
+	return func(r *http.Request) string {
 		values := r.Header[field]
 		if len(values) != 1 || !ip.TrustsPeer(r) {
 			return ""
 		}
 		return values[0]
-	})
+	}
 }

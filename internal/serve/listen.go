@@ -18,18 +18,19 @@ const unixPrefix = "unix:"
 // bytes on Linux and 104 on others, and a socket is made under a longer name.
 const maxSocketPath = 80
 
-// listen opens the address that cfg says, TCP or a Unix socket.
-func listen(cfg Config) (net.Listener, error) {
-	if path, ok := strings.CutPrefix(cfg.Listen, unixPrefix); ok {
-		l, err := listenUnix(path, cfg.SocketMode)
+// listen opens the address that a flag says, TCP or a Unix socket with the
+// permissions of mode.
+func listen(flag, address string, mode fs.FileMode) (net.Listener, error) {
+	if path, ok := strings.CutPrefix(address, unixPrefix); ok {
+		l, err := listenUnix(path, mode)
 		if err != nil {
-			return nil, socketError(cfg.Listen, err)
+			return nil, socketError(flag, address, err)
 		}
 		return l, nil
 	}
-	l, err := net.Listen("tcp", cfg.Listen)
+	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, listenError(cfg.Listen, err)
+		return nil, listenError(flag, address, err)
 	}
 	return l, nil
 }
@@ -108,17 +109,17 @@ func place(made, path string, mode fs.FileMode) (fs.FileInfo, error) {
 
 // socketError says why a path cannot be listened on. It is ErrConfig if the
 // same path will not do later either.
-func socketError(listen string, err error) error {
+func socketError(flag, listen string, err error) error {
 	var path *fs.PathError
 	switch {
 	case errors.Is(err, errSocketPath), errors.Is(err, errNoSocket), errors.Is(err, syscall.ENOTDIR):
-		return configError(fmt.Errorf("--listen %q: %w", listen, err))
+		return configError(fmt.Errorf("%s %q: %w", flag, listen, err))
 	case errors.Is(err, fs.ErrNotExist):
-		return configError(fmt.Errorf("--listen %q: the directory does not exist: want the path of a socket in one that does", listen))
+		return configError(fmt.Errorf("%s %q: the directory does not exist: want the path of a socket in one that does", flag, listen))
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("--listen %q: not permitted: want a directory that weir may write to", listen)
+		return fmt.Errorf("%s %q: not permitted: want a directory that weir may write to", flag, listen)
 	case errors.As(err, &path):
 		err = path.Err // the path in it is one that nobody knows
 	}
-	return fmt.Errorf("--listen %q: %w", listen, err)
+	return fmt.Errorf("%s %q: %w", flag, listen, err)
 }

@@ -12,10 +12,12 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-0c889b51/weir"
 	"github.com/seed-0c889b51/weir/httpmw"
+	"github.com/seed-0c889b51/weir/internal/admin"
 	"github.com/seed-0c889b51/weir/internal/hello"
 	"github.com/seed-0c889b51/weir/internal/policy"
 	"github.com/seed-0c889b51/weir/internal/proxy"
@@ -52,7 +54,7 @@ type Config struct {
 	// Timeout is how long the upstream may take to begin its answer; 0 is
 	// for ever.
 	Timeout time.Duration
-	// Policies are the limits, one or more, from [policy.ParseList].
+	// Policies are the limits, one or more, with names as of [policy.SetNames].
 	Policies []policy.Policy
 	// InFlight are the limits of how many requests are served at once, if any,
 	// from [policy.ParseInFlightList].
@@ -73,6 +75,19 @@ type Config struct {
 	Fields       httpmw.FieldSet
 	ExposeFields bool
 	Jitter       bool
+	// ExemptRoutes, FoldCase, Preflight, FailOpen and NoFieldsOnRedirect are
+	// those of [httpmw.Config].
+	ExemptRoutes       []string
+	FoldCase           bool
+	Preflight          httpmw.Preflight
+	FailOpen           bool
+	NoFieldsOnRedirect bool
+	// PartitionKey is by what clients are told in which of several quotas they
+	// are, hashed with PartitionSecret: [policy.IP], [policy.User] or a
+	// [policy.Header]. The zero value tells them nothing of it, and a nil secret
+	// is a random one.
+	PartitionKey    policy.Part
+	PartitionSecret []byte
 	// State is the file for the state; "" keeps nothing.
 	State string
 	// Secret, if not nil, are the 32 bytes that keys in State are hashed with:
@@ -84,7 +99,8 @@ type Config struct {
 	SnapshotEvery time.Duration
 	// Edge spares flash; see [weir.Config].
 	Edge bool
-	// Crash and ColdStart are those of all Policies; see [weir.Policy].
+	// Crash and ColdStart are those of all Policies that have none of their own;
+	// see [weir.Policy].
 	Crash     weir.Crash
 	ColdStart weir.ColdStart
 	// Logger gets what happens while serving. No line holds the address, the
@@ -92,6 +108,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Banner gets what is served, in plain text, before the first request.
 	Banner io.Writer
+	// Admin says how the owner can look at the server.
+	Admin Admin
 }
 
 const (
@@ -116,6 +134,11 @@ type Server struct {
 	limiter *weir.Limiter
 	http    *http.Server
 	cut     context.CancelFunc // ends the requests that are left, upgraded ones too
+
+	observer          *observer
+	source            atomic.Pointer[admin.Source] // what the observer shows
+	started           time.Time
+	serving, stopping atomic.Bool
 }
 
 // New listens, opens the state, and says so in the banner. The error is
@@ -126,89 +149,97 @@ func New(cfg Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	listener, err := listen(cfg)
+	listener, err := listen("--listen", cfg.Listen, cfg.SocketMode)
 	if err != nil {
 		return nil, err
 	}
+	s := &Server{log: cfg.Logger, started: time.Now()}
 	defer func() {
 		if err != nil {
 			listener.Close()
+			if s.observer != nil {
+				s.observer.close()
+			}
 		}
 	}()
+	if s.observer, err = newObserver(s, cfg); err != nil {
+		return nil, err
+	}
 	for _, r := range cfg.Routes {
 		if leadsTo(r.To, listener.Addr()) {
 			return nil, configError(fmt.Errorf("--to %q is the address that weir itself listens on: want the address of your API",
 				r.To.Redacted()))
 		}
 	}
+	if err := s.observer.refuseOwn(cfg); err != nil {
+		return nil, err
+	}
 	client, proxies, err := clientIPs(cfg)
 	if err != nil {
 		return nil, configError(err)
 	}
-	limiter, stateErr, err := openLimiter(cfg)
+	limiter, stateErr, err := openLimiter(cfg, client, proxies)
 	if err != nil {
 		return nil, err
 	}
-	handler, err := newHandler(cfg, limiter, client, proxies)
+	met, err := newHandler(cfg, limiter, client, proxies, s.observer)
 	if err != nil {
 		limiter.Close()
 		return nil, configError(err)
 	}
-	writeBanner(cfg, listener.Addr(), limiter.Restored(), stateErr)
+	s.gate = newGate(listener, cfg)
+	s.show(cfg, met, limiter, stateErr)
+	if err := s.observer.open(s, &cfg, secure, stateErr); err != nil {
+		limiter.Close()
+		return nil, err
+	}
+	writeBanner(cfg, listener.Addr(), limiter.Restored(), stateErr, s.observer.text(cfg))
 	if stateErr != nil {
 		cfg.Logger.Error("the state cannot be used: limits are enforced in memory", "state", cfg.State, "reason", stateErr.Error())
 	}
 
-	g := newGate(listener, cfg)
 	base, cut := context.WithCancel(context.Background())
-	return &Server{
-		log:     cfg.Logger,
-		gate:    g,
-		limiter: limiter,
-		cut:     cut,
-		http: &http.Server{
-			Handler:           unsmuggled(unheld(unstalled(untrickled(handler, g), g), g)),
-			TLSConfig:         secure,
-			ReadHeaderTimeout: readHeaderTimeout,
-			IdleTimeout:       idleTimeout,
-			MaxHeaderBytes:    maxHeaderBytes,
-			// No ReadTimeout or WriteTimeout: a stream has no end. See body, conn
-			// and stream.
-			HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
-			ErrorLog:    newErrorLog(cfg.Logger),
-			BaseContext: func(net.Listener) context.Context { return base },
-			ConnContext: withConn,
-			// OPTIONS * counts too, and is the upstream's to answer.
-			DisableGeneralOptionsHandler: true,
-		},
-	}, nil
+	s.limiter, s.cut = limiter, cut
+	s.http = &http.Server{
+		Handler:           unsmuggled(unheld(unstalled(untrickled(met.handler, s.gate), s.gate), s.gate)),
+		TLSConfig:         secure,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		// No ReadTimeout or WriteTimeout: a stream has no end. See body, conn
+		// and stream.
+		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		ErrorLog:    newErrorLog(cfg.Logger),
+		BaseContext: func(net.Listener) context.Context { return base },
+		ConnContext: withConn,
+		// OPTIONS * counts too, and is the upstream's to answer.
+		DisableGeneralOptionsHandler: true,
+	}
+	return s, nil
 }
 
 // newHandler returns the limits with the upstream behind them.
-func newHandler(cfg Config, limiter *weir.Limiter, client, proxies httpmw.ClientIP) (http.Handler, error) {
-	keys := make(map[string]httpmw.Key, len(cfg.Policies))
-	for _, p := range cfg.Policies {
-		keys[p.Name] = keyOf(p.Key, userOf(cfg.UserHeader, proxies))
+func newHandler(cfg Config, limiter *weir.Limiter, client, proxies httpmw.ClientIP, o *observer) (front, error) {
+	rules, err := rulesOf(cfg, client, proxies)
+	if err != nil {
+		return front{}, err
 	}
-	rules := httpmw.Config{
-		Keys: keys, IP: client, Exempt: cfg.Exempt, Fields: cfg.Fields, ExposeFields: cfg.ExposeFields, Jitter: cfg.Jitter,
-		Logger: cfg.Logger,
-	}
-	for _, f := range cfg.InFlight {
-		rules.InFlight = append(rules.InFlight, httpmw.InFlight{Name: f.Name, Key: keyOf(f.Key, userOf(cfg.UserHeader, proxies)), Max: f.Max})
-	}
+	rules.Denied = o.watch.Denied
 	if cfg.ForwardAuth != "" {
 		rules.Refuse = denied(cfg.DenyStatus)
 	}
 	limits, err := httpmw.New(limiter, rules)
 	if err != nil {
-		return nil, err
+		return front{}, err
 	}
+	met := front{limits: limits, rules: rules}
 	if cfg.ForwardAuth != "" {
-		return questions(limits.Handler(http.HandlerFunc(mayGoOn)), cfg.ForwardAuth, proxies.TrustsPeer), nil
+		met.handler = questions(o.around(limits, http.HandlerFunc(mayGoOn)), cfg.ForwardAuth, proxies.TrustsPeer)
+		return met, nil
 	}
 	if len(cfg.Routes) == 0 {
-		return limits.Handler(hello.Handler()), nil
+		met.handler = o.around(limits, hello.Handler())
+		return met, nil
 	}
 	upstream, err := proxy.New(proxy.Config{
 		Routes:       cfg.Routes,
@@ -220,12 +251,13 @@ func newHandler(cfg Config, limiter *weir.Limiter, client, proxies httpmw.Client
 		Logger:       cfg.Logger,
 	})
 	if err != nil {
-		return nil, err
+		return front{}, err
 	}
+	met.handler = o.around(limits, upstream)
 	if cfg.ClientIP.tells() {
-		return limits.Handler(telling(upstream, client)), nil
+		met.handler = o.around(limits, telling(upstream, client))
 	}
-	return limits.Handler(upstream), nil
+	return met, nil
 }
 
 // Addr is the address that the server listens on.
@@ -239,7 +271,10 @@ func (s *Server) Connections() Connections { return s.gate.counts() }
 // nil. If force ends it waits no longer, for the snapshot up to a second, and
 // returns [ErrForced]. It is called once.
 func (s *Server) Run(ctx, force context.Context) error {
+	s.observer.start(s)
+	defer s.observer.close()
 	served := make(chan error, 1)
+	s.serving.Store(true)
 	go func() {
 		if s.http.TLSConfig != nil {
 			served <- s.http.ServeTLS(s.gate, "", "")
@@ -253,6 +288,7 @@ func (s *Server) Run(ctx, force context.Context) error {
 	case err := <-served:
 		failure = fmt.Errorf("serving on %s: %w", name(s.Addr()), err)
 	case <-ctx.Done():
+		s.stopping.Store(true)
 		s.log.Info("stopping: waiting for requests in flight", "at_most", drainTimeout.String())
 		s.drain(force)
 	case <-force.Done():

@@ -7,11 +7,12 @@ import (
 	"sync/atomic"
 
 	"github.com/seed-0c889b51/weir"
+	"github.com/seed-0c889b51/weir/httpmw"
 )
 
 // openLimiter returns the limiter. If its state cannot be used, it is one that
 // keeps nothing, and stateErr says why; or, if the state is needed, err does.
-func openLimiter(cfg Config) (limiter *weir.Limiter, stateErr, err error) {
+func openLimiter(cfg Config, client, proxies httpmw.ClientIP) (limiter *weir.Limiter, stateErr, err error) {
 	var over atomic.Bool
 	defer over.Store(true)
 	kept := weir.Config{
@@ -19,9 +20,11 @@ func openLimiter(cfg Config) (limiter *weir.Limiter, stateErr, err error) {
 		Logger: slog.New(starting{cfg.Logger.Handler(), &over}),
 	}
 	for _, p := range cfg.Policies {
-		kept.Policies = append(kept.Policies, weir.Policy{
-			Name: p.Name, Limit: p.Limit, DryRun: p.DryRun, Crash: cfg.Crash, ColdStart: cfg.ColdStart,
-		})
+		kept.Policies = append(kept.Policies, limitOf(cfg, p))
+		of := &kept.Policies[len(kept.Policies)-1]
+		if of.LimitFor, err = tiersOf(cfg, p, client, proxies); err != nil {
+			return nil, nil, configError(err)
+		}
 	}
 	if limiter, err = weir.New(kept); err == nil {
 		return limiter, nil, nil
