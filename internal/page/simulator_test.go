@@ -188,16 +188,16 @@ func TestSimulatorAgreesWithTheEngine(t *testing.T) {
 		b.untilText("#log-state", log.name+": 20,000 requests")
 		b.untilText("#log-state", " stood behind later ones, and were put in order.")
 		for _, tt := range []struct {
-			kind, window  string
-			quota, burst  int
-			windowSeconds time.Duration
-			strict        string // "" or the word
+			kind, window string
+			quota, burst int
+			length       time.Duration
+			strict       string // "" or the word
 		}{
 			{"ip", "min", 30, 30, 60, ""}, {"ip", "min", 7, 3, 60, ""}, {"ip", "h", 100, 10, 3600, ""}, {"user", "day", 1000, 50, 86400, ""},
 			{"path", "s", 2, 2, 1, ""}, {"ip+path", "min", 10, 1, 60, ""}, {"global", "s", 3, 9, 1, ""}, {"ip", "s", 1000, 1000, 1, ""},
 			{"ip", "min", 30, 3, 60, " strict"}, {"ip", "min", 31, 4, 60, " strict"}, {"user", "h", 100, 60, 3600, " strict"}, {"ip", "s", 1, 1, 1, " strict"}, {"ip", "day", 1, 1, 86400, " strict"},
 		} {
-			limit := bucket.Limit{Quota: tt.quota, Window: tt.windowSeconds * time.Second, Burst: tt.burst, Strict: tt.strict != ""}
+			limit := bucket.Limit{Quota: tt.quota, Window: tt.length * time.Second, Burst: tt.burst, Strict: tt.strict != ""}
 			line := fmt.Sprintf("--limit '%s %s'", tt.kind, limit)
 			script := fmt.Sprintf(`(async () => {
 				if (document.getElementById('strict').checked !== %t) document.getElementById('strict').click()
