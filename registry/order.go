@@ -31,6 +31,9 @@ type turn uint32
 const (
 	fewNewcomers = 8 // an eighth of a shard is theirs in any case
 	maxPromoted  = 8 // newcomers that become regulars in one eviction
+	// maxAbsence is for how many arrivals a regular that does not come stays, as
+	// a multiple of the shard.
+	maxAbsence = 16
 )
 
 func (o *order) init(size int) (err error) {
@@ -76,11 +79,19 @@ func (s *shard[K]) use(e *entry[K], slot uint32) {
 	}
 }
 
+// stale tells whether the regular that was used least lately has not been used
+// for long. Without this, regulars of the past would leave newcomers an eighth
+// of the shard for ever.
+func (s *shard[K]) stale() bool {
+	slot, _, _ := s.order.regulars.GetOldest()
+	return s.order.arrivals-uint32(s.entry(slot).turn) > uint32(s.size)*maxAbsence
+}
+
 // leave takes the entry out of the order whose turn it is to go.
 func (s *shard[K]) leave() uint32 {
 	o := &s.order
 	for range maxPromoted {
-		if o.newcomers <= s.size/fewNewcomers && o.regulars.Len() > 0 {
+		if o.regulars.Len() > 0 && (o.newcomers <= s.size/fewNewcomers || s.stale()) {
 			break
 		}
 		slot := o.first

@@ -153,3 +153,32 @@ func TestKeysUnlikeThemselves(t *testing.T) {
 		t.Errorf("of another key %d remain, want %d", d.Remaining, 1<<15-125)
 	}
 }
+
+// What is asked for now finds room where what was asked for once has it, also if
+// nobody owes anything, so that nobody is known to have been there.
+func TestOrderFollowsTheTimes(t *testing.T) {
+	t.Parallel()
+	const size = 64
+	r, err := New(Config[int]{Limit: slow, Size: size})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		for key := range size {
+			r.Take(key, 0)
+		}
+	}
+	missed := 0
+	for round := range 200 {
+		before := r.Stats().Evicted
+		for key := range size / 2 {
+			r.Take(1000+key, 0)
+		}
+		if round >= 100 {
+			missed += int(r.Stats().Evicted - before)
+		}
+	}
+	if missed > 0 {
+		t.Errorf("of half as many keys as there is room for, %d requests found theirs evicted", missed)
+	}
+}
