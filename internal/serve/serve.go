@@ -208,7 +208,7 @@ func New(cfg Config) (_ *Server, err error) {
 		MaxHeaderBytes:    maxHeaderBytes,
 		// No ReadTimeout or WriteTimeout: a stream has no end. See body, conn
 		// and stream.
-		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: maxStreams, WriteByteTimeout: writeTimeout},
 		ErrorLog:    newErrorLog(cfg.Logger),
 		BaseContext: func(net.Listener) context.Context { return base },
 		ConnContext: withConn,

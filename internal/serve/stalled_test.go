@@ -1,7 +1,6 @@
 package serve_test
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -72,65 +71,6 @@ func TestAnswersThatNobodyReads(t *testing.T) {
 			t.Errorf("%d connections are open, want 1", got)
 		}
 	})
-}
-
-// A deaf is a connection of a client that ceases to read.
-type deaf struct {
-	net.Conn
-	stop, closed chan bool
-	once         sync.Once
-}
-
-func (d *deaf) Read(p []byte) (int, error) {
-	select {
-	case <-d.stop:
-		<-d.closed
-		return 0, net.ErrClosed
-	default:
-		return d.Conn.Read(p)
-	}
-}
-
-func (d *deaf) Close() error {
-	d.once.Do(func() { close(d.closed) })
-	return d.Conn.Close()
-}
-
-// An HTTP/2 client that leaves room for streams, and then does not read the
-// connection, is given up with the connection.
-func TestConnectionsThatNobodyReads(t *testing.T) {
-	t.Parallel()
-	cfg := config(t, "ip 100/s")
-	client := withTLS(t, &cfg)
-	cfg.Routes = to(t, func(w http.ResponseWriter, r *http.Request) {
-		for piece := make([]byte, 64<<10); ; {
-			if _, err := w.Write(piece); err != nil {
-				return
-			}
-		}
-	})
-	s := start(t, cfg, func(s *serve.Server) { serve.Hurry(s, time.Minute, 50*time.Millisecond) })
-	ears := &deaf{stop: make(chan bool), closed: make(chan bool)}
-	transport := client.Transport.(*http.Transport)
-	transport.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerConnection: 1 << 30, MaxReceiveBufferPerStream: 1 << 30}
-	transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-		ears.Conn = conn
-		return ears, err
-	}
-	res, err := client.Get(s.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	close(ears.stop)
-	for i := 0; s.server.Connections().Open > 0; i++ {
-		if i == 20_000 {
-			t.Fatal("the connection is still held")
-		}
-		time.Sleep(time.Millisecond)
-	}
-	ears.Close()
-	res.Body.Close()
 }
 
 // deadlines is an answer that notes what is done to it, and when.
